@@ -1,0 +1,39 @@
+# Each target sets up all that it needs on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: quickstart test check bench clean
+
+# The whole path on real code: a corpus, a tokenizer, a small model, an evaluation, a report.
+quickstart: $(READY)
+	$(BIN)/codekiln quickstart
+
+# All tests that this machine can run.
+test: $(READY) tools
+	$(BIN)/python -m pytest -q
+
+# Style, types, and which package may import which.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Timings against peers, as ratios in one run.
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+# Debian packages that some tests use; where they can't be installed, those tests skip by name.
+.PHONY: tools
+tools:
+	@sh tools/debian-packages.sh
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,171 @@
+"""A run is one TOML recipe: each stage reads its own table; unknown keys are errors.
+
+The settings of a table stand beside the code that uses them (`corpus/settings.py`, …) and are
+found through the registry, so that reading a recipe imports neither torch nor the stages.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codekiln import registry
+from codekiln.errors import RecipeError
+from codekiln.storage import fingerprint, write_text
+
+
+class Settings(BaseModel):
+    """Base of every table's settings: frozen, unknown keys refused, defaults checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RunSettings(Settings):
+    """`[run]`: what this run is and where it lives."""
+
+    directory: Path = Field(
+        Path("runs/default"), description="everything the run writes lies below this folder"
+    )
+    stage: Literal["pretrain"] = Field("pretrain", description="which training stage")
+    seed: int = Field(0, ge=0, lt=2**32, description="all randomness of the run follows from it")
+    processes: int = Field(0, ge=0, description="worker processes; 0 means one a core")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class Recipe:
+    """A validated recipe.
+
+    Args:
+        tables: table name -> settings; tables that the file leaves out have their defaults.
+        path: the file it came from, for messages.
+    """
+
+    def __init__(self, tables: Mapping[str, Settings], path: Path | None = None) -> None:
+        self._tables = dict(tables)
+        self.path = path
+
+    @classmethod
+    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a TOML file, apply `table.key=value` overrides, validate every table.
+
+        Raises:
+            RecipeError: missing file, bad TOML, unknown table or key, wrong type.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecipeError(path, got="no such file", wanted="a recipe (TOML)") from None
+        except IsADirectoryError:
+            raise RecipeError(path, got="a folder", wanted="a recipe (TOML)") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(path, got=f"not TOML: {error}", wanted="a recipe (TOML)") from error
+        for override in overrides:
+            _apply(values, override)
+        return cls.from_values(values, path)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], path: Path | None = None) -> Recipe:
+        """Validate plain values, as `tomllib` gives them."""
+        where = str(path) if path else "recipe"
+        known = registry.names("tables")
+        for name, content in values.items():
+            if name not in known:
+                raise RecipeError(
+                    f"{where} [{name}]",
+                    got="unknown table",
+                    wanted="one of " + ", ".join(known),
+                    remedy=registry.suggestion(name, known),
+                )
+            if not isinstance(content, Mapping):
+                raise RecipeError(f"{where} {name}", got="a value", wanted=f"a table [{name}]")
+        tables = {name: validate(name, values.get(name, {}), where) for name in known}
+        return cls(tables, path)
+
+    def table(self, kind: type[AnySettings]) -> AnySettings:
+        """The settings of the table that `kind` describes."""
+        for settings in self._tables.values():
+            if isinstance(settings, kind):
+                return settings
+        raise KeyError(kind.__name__)
+
+    def fingerprint(self, *tables: str) -> str:
+        """Fingerprint of the named tables' resolved settings (all tables without names)."""
+        chosen = tables or tuple(self._tables)
+        return fingerprint({n: self._tables[n].model_dump(mode="json") for n in chosen})
+
+    def to_toml(self) -> str:
+        """The resolved recipe, defaults included; reading it back gives an equal recipe."""
+        parts = []
+        for name, settings in self._tables.items():
+            rows = settings.model_dump(mode="json", exclude_none=True)
+            parts.append(f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in rows.items()))
+        return "\n".join(parts)
+
+    def save(self, path: Path) -> None:
+        """Write the resolved recipe."""
+        write_text(path, self.to_toml())
+
+
+def validate(table: str, values: Mapping[str, Any], where: str) -> Settings:
+    """Validate one table's values.
+
+    Raises:
+        RecipeError: naming the key, what stood there, what was wanted and the nearest key.
+    """
+    kind: type[Settings] = registry.load("tables", table)
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise _recipe_error(where, table, kind, error) from None
+
+
+def _recipe_error(
+    where: str, table: str, kind: type[Settings], error: ValidationError
+) -> RecipeError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(table)"
+    place = f"{where} [{table}] {key}"
+    if first["type"] == "extra_forbidden":
+        return RecipeError(
+            place,
+            got="unknown key",
+            wanted="one of " + ", ".join(kind.model_fields),
+            remedy=registry.suggestion(str(first["loc"][-1]), kind.model_fields),
+        )
+    field = kind.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+    wanted = first["msg"].removeprefix("Value error, ")
+    if field is not None and field.description:
+        wanted += f" ({field.description})"
+    return RecipeError(place, got=repr(first["input"]), wanted=wanted)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    target, separator, text = override.partition("=")
+    table, dot, key = target.strip().partition(".")
+    if not (separator and dot and key):
+        raise RecipeError(
+            f"--set {override}",
+            got="not of the form",
+            wanted="table.key=value",
+            remedy="for example --set optimizer.learning_rate=3e-4",
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word stands for itself: --set tokens.fim_order=psm
+    values.setdefault(table, {})[key] = value
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans agree with TOML

@@ -1,0 +1,74 @@
+"""Name -> "module:attribute", imported when asked for: what keeps `codekiln --help` fast.
+
+Packages from outside add entries through entry points in the group `codekiln.<kind>`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from typing import Any
+
+from codekiln.errors import UserError
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    # a recipe's tables, and the settings each is validated by
+    "tables": {
+        "run": "codekiln.recipe:RunSettings",
+        "corpus": "codekiln.corpus.settings:CorpusSettings",
+        "tokenizer": "codekiln.tokenizer.settings:TokenizerSettings",
+        "tokens": "codekiln.tokens.settings:TokensSettings",
+        "model": "codekiln.models.settings:ModelSettings",
+        "optimizer": "codekiln.training.settings:OptimizerSettings",
+        "training": "codekiln.training.settings:TrainingSettings",
+    },
+    # languages that have an import resolver
+    "resolvers": {
+        "python": "codekiln.languages.python:PythonResolver",
+        "c": "codekiln.languages.c:CResolver",
+        "cpp": "codekiln.languages.c:CResolver",
+    },
+    # Hugging Face architecture -> class
+    "architectures": {
+        "LlamaForCausalLM": "codekiln.models.dense:LlamaForCausalLM",
+    },
+    "benchmarks": {
+        "humaneval": "codekiln.evaluation.humaneval:HumanEval",
+        "infilling": "codekiln.evaluation.infilling:SingleLineInfilling",
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, sorted, built in or from entry points."""
+    return sorted({**BUILT_IN.get(kind, {}), **_entry_points(kind)})
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return what `name` stands for.
+
+    Raises:
+        UserError: when there is no such name; the nearest one is in the message.
+    """
+    entries = {**BUILT_IN.get(kind, {}), **_entry_points(kind)}
+    if name not in entries:
+        raise UserError(
+            f"{kind} {name!r}",
+            got="no such name",
+            wanted="one of " + ", ".join(sorted(entries)),
+            remedy=suggestion(name, entries),
+        )
+    module, _, attribute = entries[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def suggestion(name: str, known: Any) -> str:
+    """'did you mean X?' for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _entry_points(kind: str) -> dict[str, str]:
+    points = importlib.metadata.entry_points(group=f"codekiln.{kind}")
+    return {point.name: point.value for point in points}
