@@ -1,1 +1,1 @@
-"""Timings against peers, as ratios in one run. `make bench` runs all, by name: python -m benchmarks NAME."""
+"""Timings against peers, as ratios in one run: `make bench`, or `python -m benchmarks NAME`."""
