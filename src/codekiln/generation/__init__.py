@@ -1,0 +1,1 @@
+"""From token ids to text: sampling, the cache, stop strings, the engine, the prompt builder."""

@@ -1,0 +1,338 @@
+"""A model and its tokenizer, ready to continue prompts: one at a time, streamed, or in batches.
+
+Engines get token ids; `infill.build_prompt` makes them. Every control token ends a text: none
+has text of its own, and in training a new piece begins after each of them.
+
+Threads: any number may generate at once. A lock is held for one step of one request and never
+across a yield, so requests take turns token by token, a request that is closed or forgotten
+blocks nobody, and the cores are not fought over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from codekiln.errors import CheckpointError, PromptError
+from codekiln.generation.cache import KVCache
+from codekiln.generation.sample import Choice, Sampler, Sampling, described
+from codekiln.generation.stop import TextAssembler
+from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.types import FinishReason
+
+if TYPE_CHECKING:
+    from codekiln.models.dense import LlamaForCausalLM
+
+PREFILL_TOKENS = 512  # a prompt is read in chunks of this many ids
+LOCKSTEP_TOKENS = 64  # prompts of one batch differ by at most this many ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What one step adds: text (often none yet), tokens counted (0 while the prompt is read).
+
+    `choice` is the id chosen, with its log-probability where that was asked for; None while
+    the prompt is read. `finish_reason` stands in the last piece only.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    choice: Choice | None = None
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A whole continuation.
+
+    `tokens` counts every id that was chosen, the one that ended the text included;
+    `choices` are those ids in order, with log-probabilities where they were asked for.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: int
+    prompt_tokens: int
+    choices: tuple[Choice, ...] = ()
+
+
+class Engine:
+    """Continues prompts with one model.
+
+    Args:
+        model: on its device, in its dtype; it is put into evaluation mode.
+        tokenizer: the one that it was trained with.
+
+    Raises:
+        CheckpointError: the tokenizer has more ids than the model.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise CheckpointError(
+                "tokenizer",
+                got=f"{tokenizer.vocab_size} ids",
+                wanted=f"at most the {model.config.vocab_size} ids of the model",
+                remedy="use the tokenizer that the model was trained with",
+            )
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.device = next(model.parameters()).device
+        self.context_length: int = model.config.max_position_embeddings
+        special = tokenizer.special
+        self._ends = frozenset(getattr(special, field.name) for field in fields(special))
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, device: str = "auto", dtype: torch.dtype | None = None
+    ) -> Engine:
+        """Load a model folder, or a run folder's final model.
+
+        Args:
+            folder: holds config.json, or `model/` that does.
+            device: "auto" is the GPU where there is one.
+            dtype: of the weights; None is fp32 on the CPU and bf16 on a GPU.
+
+        Raises:
+            CheckpointError: no model there, or a damaged one.
+            TokenizerError: no tokenizer beside it, or a damaged one.
+        """
+        from codekiln.models.weights import load_model
+
+        folder = model_folder(folder)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if dtype is None:
+            dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        return cls(load_model(folder, dtype=dtype, device=device), Tokenizer.load(folder))
+
+    def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
+        """Continue `ids`, piece by piece; closing the iterator cancels the rest.
+
+        Pieces come once per chosen id, and once per chunk while the prompt is read. Their
+        texts, joined, are the text that `complete` gives.
+
+        Raises:
+            PromptError: at once: empty, ids that the tokenizer lacks, or longer than the context.
+        """
+        request = self._request(ids, sampling)
+        return self._generate(request)
+
+    def complete(self, ids: Sequence[int], sampling: Sampling) -> Result:
+        """Continue `ids` to the end.
+
+        Raises:
+            PromptError: as in `generate`.
+        """
+        request = self._request(ids, sampling)
+        for _ in self._generate(request):
+            pass
+        return request.result()
+
+    def complete_batch(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling | Sequence[Sampling],
+        *,
+        batch_size: int = 16,
+    ) -> list[Result]:
+        """Continue many prompts; each result is the one that `complete` gives.
+
+        Prompts of similar length go through the model together, in lockstep and without
+        padding: the shortest sets how much is read at once, and where the others still have
+        prompt left, they read on while it already writes. (In fp32 the sums of a batch are
+        ordered differently: a tie within about 1e-6 may fall otherwise.)
+
+        Args:
+            prompts: token ids each.
+            sampling: one for all, or one for each prompt.
+            batch_size: rows at once; each has its own cache.
+
+        Raises:
+            PromptError: as in `generate`, before anything is computed.
+        """
+        settings = [sampling] * len(prompts) if isinstance(sampling, Sampling) else sampling
+        requests = [self._request(*pair) for pair in zip(prompts, settings, strict=True)]
+        for group in _groups(requests, batch_size):
+            self._run_in_lockstep(group)
+        return [request.result() for request in requests]
+
+    @torch.inference_mode()
+    def score(self, ids: Sequence[int], logprobs: int = 0) -> list[Choice]:
+        """How likely the model found each id after the first, given those before it.
+
+        Raises:
+            PromptError: as in `generate`.
+        """
+        self._request(ids, Sampling(max_new_tokens=0))
+        cache, scores = self._new_cache(), []
+        for start in range(0, len(ids) - 1, PREFILL_TOKENS):
+            chunk = ids[start : min(start + PREFILL_TOKENS, len(ids) - 1)]
+            logits = self._forward([chunk], cache, last_only=False)[0]
+            following = ids[start + 1 : start + 1 + len(chunk)]
+            for row, token in zip(logits[:, : self.tokenizer.vocab_size], following, strict=True):
+                scores.append(described(token, row.float().cpu(), logprobs))
+        return scores
+
+    def _request(self, ids: Sequence[int], sampling: Sampling) -> _Request:
+        return _Request(ids, sampling, self.tokenizer, self._ends, self.context_length)
+
+    def _generate(self, request: _Request) -> Iterator[Piece]:
+        cache = self._new_cache()
+        ids = request.ids
+        for start in range(0, len(ids), PREFILL_TOKENS):
+            if start:
+                yield Piece()
+            logits = self._forward([ids[start : start + PREFILL_TOKENS]], cache)
+        while True:
+            piece = request.advance(logits[0, -1])
+            yield piece
+            if piece.finish_reason is not None or piece.choice is None:
+                return
+            logits = self._forward([[piece.choice.token]], cache)
+
+    @torch.inference_mode()
+    def _run_in_lockstep(self, rows: list[_Request]) -> None:
+        cache, at = self._new_cache(), min(len(row.ids) for row in rows)
+        for start in range(0, at, PREFILL_TOKENS):
+            end = min(start + PREFILL_TOKENS, at)
+            logits = self._forward([row.ids[start:end] for row in rows], cache)
+        while True:
+            logits = logits[:, -1].cpu()  # one transfer a step, not one a row
+            following = [row.next_id(at, logits[i]) for i, row in enumerate(rows)]
+            going_on = [i for i, token in enumerate(following) if token is not None]
+            if not going_on:
+                return
+            if len(going_on) < len(rows):
+                cache.select(torch.tensor(going_on, device=self.device))
+                rows = [rows[i] for i in going_on]
+            logits = self._forward([[t] for t in following if t is not None], cache)
+            at += 1
+
+    @torch.inference_mode()
+    def _forward(
+        self, ids: Sequence[Sequence[int]], cache: KVCache, *, last_only: bool = True
+    ) -> Tensor:
+        """Logits [batch, 1 or S, vocabulary] of one step; the only place that holds the lock."""
+        tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
+        with self._lock:
+            return self.model(tokens, cache=cache, last_only=last_only)
+
+    def _new_cache(self) -> KVCache:
+        return KVCache(self.model.config.num_hidden_layers, self.context_length)
+
+
+class _Request:
+    """One prompt under way: what was chosen, the text so far, and why it ended."""
+
+    def __init__(
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        tokenizer: Tokenizer,
+        ends: frozenset[int],
+        context_length: int,
+    ) -> None:
+        self.ids, self.sampling = list(ids), sampling
+        self._tokenizer, self._ends = tokenizer, ends
+        _check_prompt(self.ids, sampling, tokenizer.vocab_size, context_length)
+        self._left = min(sampling.max_new_tokens, context_length - len(self.ids))
+        self._sampler = Sampler(sampling, tokenizer.vocab_size)
+        self._assembler = TextAssembler(sampling.stop)
+        self._texts: list[str] = []
+        self._choices: list[Choice] = []
+        self._reason: FinishReason = "cancelled"
+
+    def advance(self, logits: Tensor) -> Piece:
+        """Choose the next id from the logits [vocabulary] of the last position."""
+        if self._left == 0:
+            self._reason = "length"
+            return Piece(finish_reason="length")
+        choice = self._sampler.choose(logits)
+        self._choices.append(choice)
+        self._left -= 1
+        reason: FinishReason | None = None
+        if choice.token in self._ends:
+            text, reason = self._assembler.finish(), "stop"
+        else:
+            text = self._assembler.add(self._tokenizer.token_bytes(choice.token))
+            if self._assembler.stopped:
+                reason = "stop"
+            elif self._left == 0:
+                text, reason = text + self._assembler.finish(), "length"
+        self._texts.append(text)
+        self._reason = reason or self._reason
+        return Piece(text=text, tokens=1, choice=choice, finish_reason=reason)
+
+    def next_id(self, at: int, logits: Tensor) -> int | None:
+        """The id at position `at`: of the prompt, or chosen; None once the text has ended."""
+        if at < len(self.ids):
+            return self.ids[at]
+        piece = self.advance(logits)
+        ended = piece.finish_reason is not None or piece.choice is None
+        return None if ended or piece.choice is None else piece.choice.token
+
+    def result(self) -> Result:
+        """All of it; `finish_reason` is "cancelled" where it did not come to an end."""
+        return Result(
+            text="".join(self._texts),
+            finish_reason=self._reason,
+            tokens=len(self._choices),
+            prompt_tokens=len(self.ids),
+            choices=tuple(self._choices),
+        )
+
+
+def model_folder(folder: Path) -> Path:
+    """The model folder that the user means: the folder itself, or a run's final model.
+
+    Raises:
+        CheckpointError: neither is one.
+    """
+    for candidate in (folder, folder / "model"):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise CheckpointError(
+        folder,
+        got="no such folder" if not folder.exists() else "no config.json here or in model/",
+        wanted="a model folder, or a run folder whose training has ended",
+        remedy="`codekiln train` or `codekiln quickstart` writes one; `codekiln import` reads one",
+    )
+
+
+def _check_prompt(
+    ids: Sequence[int], sampling: Sampling, vocab_size: int, context_length: int
+) -> None:
+    if not ids:
+        raise PromptError("prompt", got="no token at all", wanted="at least one token id")
+    outside = next((token for token in ids if not 0 <= token < vocab_size), None)
+    if outside is not None:
+        wanted = f"ids from 0 to {vocab_size - 1}"
+        raise PromptError("prompt", got=f"token id {outside}", wanted=wanted)
+    most = context_length - min(sampling.max_new_tokens, 1)
+    if len(ids) > most:
+        raise PromptError(
+            "prompt",
+            got=f"{len(ids)} tokens",
+            wanted=f"at most {most}: the model's context holds {context_length}",
+            remedy="shorten the prompt, or leave out context files",
+        )
+
+
+def _groups(requests: Sequence[_Request], batch_size: int) -> Iterator[list[_Request]]:
+    """Requests of similar prompt length together, the longest first (memory is known early)."""
+    group: list[_Request] = []
+    for request in sorted(requests, key=lambda request: -len(request.ids)):
+        far = group and len(group[0].ids) - len(request.ids) > LOCKSTEP_TOKENS
+        if group and (far or len(group) >= batch_size):
+            yield group
+            group = []
+        group.append(request)
+    if group:
+        yield group
