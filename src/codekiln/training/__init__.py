@@ -1,0 +1,1 @@
+"""Training: settings, schedule, optimiser, checkpoints, the loop, held-out bits per byte."""

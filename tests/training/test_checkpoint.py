@@ -1,0 +1,184 @@
+"""Checkpoints are whole or not there; damaged and foreign ones are named."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from codekiln.errors import CheckpointError
+from codekiln.training import checkpoint
+from codekiln.training.checkpoint import TrainingState
+from codekiln.training.optim import build_optimizer
+from codekiln.training.settings import OptimizerSettings
+
+STATE = TrainingState(
+    step=3,
+    cursor={"epoch": 1, "index": 24},
+    tokens=96,
+    plan={"total_steps": 10},
+    identity={"optimizer.learning_rate": 0.001, "tokenizer.sha256": "ab"},
+)
+
+
+def make(width: int = 4) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(5, width), nn.Linear(width, 5, bias=False))
+    return model, build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    model(torch.randint(5, (8,))).square().sum().backward()  # draws from torch's random state
+    optimizer.step()
+
+
+def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for _ in range(3):
+        step(model, optimizer)
+    folder = checkpoint.save(tmp_path, STATE, model, optimizer, keep=2)
+    for _ in range(3):
+        step(model, optimizer)
+
+    other, other_optimizer = make()
+    step(other, other_optimizer)  # something to overwrite
+    assert checkpoint.read_state(folder) == STATE
+    checkpoint.restore(folder, other, other_optimizer)
+    for _ in range(3):
+        step(other, other_optimizer)
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_tied_weight_is_stored_once_and_stays_tied(tmp_path: Path) -> None:
+    model, _ = make()
+    model[1].weight = model[0].weight
+    optimizer = build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
+    step(model, optimizer)
+    folder = checkpoint.save(tmp_path, STATE, model, optimizer, keep=1)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other[0].weight.zero_()
+    checkpoint.restore(folder, other, build_optimizer(other, OptimizerSettings(), CPU))
+    assert other[1].weight is other[0].weight
+    assert torch.equal(other[0].weight, model[0].weight)
+
+
+CPU = torch.device("cpu")
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for number in (1, 2, 10, 11):
+        checkpoint.save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
+    assert sorted(os.listdir(tmp_path)) == ["step-00000010", "step-00000011"]
+
+
+def save_two(root: Path) -> tuple[Path, Path]:
+    model, optimizer = make()
+    step(model, optimizer)
+    first, second = (
+        checkpoint.save(root, replace(STATE, step=number), model, optimizer, keep=5)
+        for number in (1, 2)
+    )
+    return first, second
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink], ids=["cut", "flipped", "removed"])
+def test_a_damaged_checkpoint_is_passed_over_and_refused(
+    tmp_path: Path, name: str, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = save_two(tmp_path)
+    if name == "state.json" and damage is flip:
+        (second / name).write_text("[]")
+    else:
+        damage(second / name)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=name.replace(".", r"\.")) as caught:
+        checkpoint.read_state(second)
+    assert "remove this folder" in caught.value.remedy
+    with caplog.at_level("WARNING", logger="codekiln"):
+        assert checkpoint.latest(tmp_path) == first
+    assert "passing over a damaged checkpoint" in caplog.text
+    shutil.rmtree(first)
+    assert checkpoint.latest(tmp_path) is None
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    _, second = save_two(tmp_path)
+    path = second / "state.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(CheckpointError, match="another format"):
+        checkpoint.read_state(second)
+
+
+def test_a_checkpoint_of_another_model_names_the_weights(tmp_path: Path) -> None:
+    _, second = save_two(tmp_path)
+    with pytest.raises(CheckpointError, match=r"another model: 0\.weight, 1\.weight"):
+        checkpoint.restore(second, *make(width=6))
+
+
+def test_differing_keys_are_named_with_both_values(tmp_path: Path) -> None:
+    checkpoint.check_identity(tmp_path, STATE.identity, dict(STATE.identity))
+    wanted = {**STATE.identity, "optimizer.learning_rate": 0.002, "model.hidden_size": 8}
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.check_identity(tmp_path, STATE.identity, wanted)
+    assert "optimizer.learning_rate = 0.001 there, 0.002 here" in str(caught.value)
+    assert "model.hidden_size = None there, 8 here" in str(caught.value)
+    assert "tokenizer" not in caught.value.got
+
+
+DISK_FULL = """
+import resource, signal, sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_checkpoint as t
+from codekiln.training import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+root = Path({root!r})
+small = t.make()
+checkpoint.save(root, t.STATE, *small, keep=1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    checkpoint.save(root, replace(t.STATE, step=4), *t.make(width=4000), keep=1)
+except t.CheckpointError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    program = DISK_FULL.format(tests=str(Path(__file__).parent), root=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "could not be written" in done.stdout
+    assert "last good checkpoint is step-00000003" in done.stdout
+    assert os.listdir(tmp_path) == ["step-00000003"]
+    assert checkpoint.latest(tmp_path) == tmp_path / "step-00000003"
+
+
+def test_a_killed_save_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    first, second = save_two(tmp_path)
+    left = tmp_path / ".step-00000003.abc.tmp" / "step-00000003"
+    shutil.copytree(second, left)
+    assert checkpoint.steps(tmp_path) == [first, second]
+    checkpoint.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [first.name, second.name]
