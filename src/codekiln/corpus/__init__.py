@@ -1,0 +1,1 @@
+"""Repositories to training documents: read, filter, order, deduplicate, write."""
