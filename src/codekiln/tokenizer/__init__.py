@@ -1,0 +1,1 @@
+"""Byte-level BPE: training, loading, special tokens, the chat template."""
