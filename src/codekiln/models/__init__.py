@@ -1,0 +1,1 @@
+"""Models: settings and presets, the dense decoder, weights in and out."""

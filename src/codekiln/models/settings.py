@@ -1,0 +1,108 @@
+"""`[model]`: a preset, and any Hugging Face key that overrides it. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from codekiln.errors import RecipeError
+from codekiln.models.config import ModelConfig, RopeScaling
+from codekiln.models.presets import PRESETS
+from codekiln.recipe import Settings
+from codekiln.registry import suggestion
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# stands in for the tokenizer's vocabulary while a recipe is validated
+_ANY_VOCABULARY = 4096
+
+
+class RopeScalingSettings(Settings):
+    """`rope_scaling = { rope_type = "linear", factor = 4.0 }`."""
+
+    rope_type: Literal["linear"] = "linear"
+    factor: float = Field(ge=1, allow_inf_nan=False)
+
+
+class ModelSettings(Settings):
+    """The shape of the model. A key that is not given comes from the preset."""
+
+    preset: str = Field("tiny-3m", description="one of `codekiln list models`")
+    vocab_size: Count | None = Field(None, description="default: the tokenizer's")
+    hidden_size: Count | None = None
+    intermediate_size: Count | None = None
+    num_hidden_layers: Count | None = None
+    num_attention_heads: Count | None = None
+    num_key_value_heads: Count | None = Field(None, description="default: num_attention_heads")
+    head_dim: Count | None = Field(None, description="default: hidden_size / num_attention_heads")
+    rms_norm_eps: Positive | None = None
+    rope_theta: Positive | None = None
+    rope_scaling: RopeScalingSettings | None = Field(
+        None, description='{ rope_type = "linear", factor = 4.0 }; factor 1 switches it off'
+    )
+    max_position_embeddings: Count | None = Field(None, description="context in tokens")
+    tie_word_embeddings: bool | None = None
+    initializer_range: Positive | None = Field(
+        None, description="standard deviation of the first weights"
+    )
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PRESETS:
+            hint = suggestion(name, PRESETS)
+            raise ValueError("one of " + ", ".join(PRESETS) + (f"; {hint}" if hint else ""))
+        return name
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self._config(self._values() | {"vocab_size": self.vocab_size or _ANY_VOCABULARY})
+        return self
+
+    def config(
+        self,
+        *,
+        vocab_size: int | None = None,
+        bos_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        pad_token_id: int | None = None,
+    ) -> ModelConfig:
+        """The model's configuration.
+
+        Args:
+            vocab_size: the tokenizer's; it holds unless the recipe names a larger one. Without
+                it the preset's published size is taken.
+
+        Raises:
+            RecipeError: no vocabulary size known, or the recipe's smaller than the tokenizer's.
+        """
+        values = self._values()
+        if self.vocab_size is None and vocab_size is not None:
+            values["vocab_size"] = vocab_size
+        if "vocab_size" not in values:
+            raise RecipeError(
+                "[model] vocab_size",
+                got=f"not given, and preset {self.preset!r} has none of its own",
+                wanted="the size of the tokenizer's vocabulary",
+            )
+        if vocab_size is not None and values["vocab_size"] < vocab_size:
+            raise RecipeError(
+                "[model] vocab_size",
+                got=str(values["vocab_size"]),
+                wanted=f"at least the tokenizer's {vocab_size}",
+                remedy="leave the key out: then the tokenizer's size is taken",
+            )
+        ids = {"bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
+        return self._config(values | ids | {"pad_token_id": pad_token_id})
+
+    def _values(self) -> dict[str, Any]:
+        given = self.model_dump(exclude={"preset"}, exclude_none=True)
+        return {**PRESETS[self.preset], **given}
+
+    @staticmethod
+    def _config(values: dict[str, Any]) -> ModelConfig:
+        scaling = values.get("rope_scaling")
+        if scaling is not None:
+            scaling = RopeScaling(**scaling) if scaling["factor"] != 1 else None
+        return ModelConfig(**values | {"rope_scaling": scaling})
