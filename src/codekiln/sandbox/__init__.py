@@ -1,0 +1,1 @@
+"""Runs programs that nobody has read: in a box, under limits, with a verdict."""
