@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,9 +47,14 @@ class FolderSource:
         self._entries: list[tuple[str, int, int]] = []  # path, bytes, time in nanoseconds
         self._refused: list[tuple[str, int]] = []  # reason, bytes
         self._list()
-        if not self._entries and not self._refused:
-            raise SourceError(root, got="an empty folder", wanted="a folder of source files")
+        if not self._entries:
+            raise SourceError(root, got=self._emptiness(), wanted="a folder of source files")
         self.revision = self._revision()
+
+    def _emptiness(self) -> str:
+        reasons = Counter(reason for reason, _ in self._refused)
+        listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+        return f"no files to read ({listed})" if listed else "an empty folder"
 
     def _list(self) -> None:
         pending = [""]

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -122,37 +122,30 @@ class GitSource:
         """Paths and contents, in git's order, of the files that `intake` admits.
 
         Raises:
-            SourceError: a tree is missing, or git stops before the end.
+            SourceError: a tree is missing, an object is damaged, or there are too many files.
         """
-        files = list(self._files(intake))
         absent = self._absent()
-        for _, blob in files:
+        files = []
+        for path, blob in self._files(intake):
             if blob in absent:
                 intake.tally.drop(MISSING)
-        files = [(path, blob) for path, blob in files if blob not in absent]
+            else:
+                files.append((path, blob))
         wanted = []
-        for (path, blob), size in zip(files, self._sizes([b for _, b in files]), strict=True):
+        sizes = self._sizes([blob for _, blob in files])
+        for (path, blob), size in zip(files, sizes, strict=True):
             if size is None:
                 intake.tally.drop(MISSING)
             elif intake.admit(path, size):
                 wanted.append((path, blob))
-        with self._batch("--batch", (blob for _, blob in wanted)) as answers:
+        with self._ask("cat-file", "--batch", "--buffer", about=[b for _, b in wanted]) as answers:
             for path, blob in wanted:
-                data = self._content(answers, blob)
-                if data is None:
-                    intake.tally.drop(MISSING)
-                else:
-                    yield path, data
+                yield path, self._content(answers, blob)
 
     def _files(self, intake: Intake) -> Iterator[tuple[str, str]]:
         """(path, blob id) of the regular files of the commit; counts what else is there."""
-        answer = self._run("ls-tree", "-r", "-z", "--full-tree", self.revision)
-        if answer.returncode:
-            raise self._failed(answer.stderr.decode("utf-8", "replace").strip())
-        rows = answer.stdout.split(b"\0")[:-1]
-        if not rows:
-            raise SourceError(self._where, got="a commit without files", wanted="source files")
-        for row in rows:
+        count = 0
+        for count, row in enumerate(self._rows(intake.limits.max_files), start=1):
             facts, _, name = row.partition(b"\t")
             mode, kind, blob = facts.split(b" ")
             path = os.fsdecode(name)
@@ -164,10 +157,32 @@ class GitSource:
                 intake.tally.drop(FOREIGN)
             else:
                 yield path, blob.decode("ascii")
+        if not count:
+            raise SourceError(self._where, got="a commit without files", wanted="source files")
+
+    def _rows(self, most: int) -> Iterator[bytes]:
+        """The rows of `git ls-tree`: b"100644 blob <id>\\t<path>".
+
+        Trees may name each other many times over, so that few objects stand for billions of
+        files: hence the limit.
+        """
+        count, rest = 0, b""
+        with self._ask("ls-tree", "-r", "-z", "--full-tree", self.revision) as answers:
+            while block := answers.read(_BLOCK):
+                *rows, rest = (rest + block).split(b"\0")
+                count += len(rows)
+                if count > most:
+                    raise SourceError(
+                        self._where,
+                        got=f"more than {most:,} files",
+                        wanted="a commit of one repository",
+                    )
+                yield from rows
 
     def _absent(self) -> set[str]:
         """Blobs that a partial clone never fetched; asking for them would start a fetch each."""
-        if not any(self._common().glob("objects/pack/*.promisor")):
+        common = self._folder / os.fsdecode(self._run("rev-parse", "--git-common-dir").stdout[:-1])
+        if not any(common.glob("objects/pack/*.promisor")):
             return set()
         answer = self._run(
             "rev-list", "--objects", "--missing=print", "--no-walk", self.revision, "--"
@@ -175,60 +190,55 @@ class GitSource:
         lines = answer.stdout.decode("utf-8", "replace").splitlines()
         return {line[1:] for line in lines if line.startswith("?")}
 
-    def _common(self) -> Path:
-        answer = self._run("rev-parse", "--git-common-dir")
-        return self._folder / os.fsdecode(answer.stdout.rstrip(b"\n"))
-
-    def _sizes(self, blobs: Iterable[str]) -> Iterator[int | None]:
+    def _sizes(self, blobs: list[str]) -> Iterator[int | None]:
         """Size of each blob in bytes; None where the blob is missing."""
-        blobs = list(blobs)
-        if not blobs:
-            return
-        with self._batch("--batch-check", blobs) as answers:
-            for _ in blobs:
-                yield _size(answers.readline(), self._failed)
+        with self._ask("cat-file", "--batch-check", "--buffer", about=blobs) as answers:
+            for blob in blobs:
+                yield self._size(answers, blob)
 
-    def _content(self, answers: IO[bytes], blob: str) -> bytes | None:
-        size = _size(answers.readline(), self._failed)
-        if size is None:
+    def _size(self, answers: IO[bytes], blob: str) -> int | None:
+        fields = answers.readline().split()
+        if len(fields) == 3 and fields[1] == b"blob":
+            return int(fields[2])
+        if len(fields) == 2 and fields[1] == b"missing":
             return None
-        data = answers.read(size)
-        if len(data) < size or answers.read(1) != b"\n":
-            raise self._failed(f"the content of {blob} ends early")
+        raise self._failed(f"object {blob} is damaged")
+
+    def _content(self, answers: IO[bytes], blob: str) -> bytes:
+        size = self._size(answers, blob)
+        data = answers.read(size or 0)
+        if size is None or len(data) < size or answers.read(1) != b"\n":
+            raise self._failed(f"object {blob} is damaged")
         return data
 
     @contextmanager
-    def _batch(self, mode: str, blobs: Iterable[str]) -> Iterator[IO[bytes]]:
-        """The answers of one `git cat-file` process about all `blobs`, in their order."""
-        with tempfile.TemporaryFile() as questions:  # a pipe could block both sides
-            questions.write("".join(f"{blob}\n" for blob in blobs).encode("ascii"))
-            questions.seek(0)
+    def _ask(self, *arguments: str, about: list[str] | None = None) -> Iterator[IO[bytes]]:
+        """The output of one git process which is given the ids `about` as its input.
+
+        Raises:
+            SourceError: git fails, and the caller has read all of its output.
+        """
+        with tempfile.TemporaryFile() as questions, tempfile.TemporaryFile() as complaints:
+            questions.write("".join(f"{blob}\n" for blob in about or ()).encode("ascii"))
+            questions.seek(0)  # a file: with two pipes, either side could wait for the other
             process = subprocess.Popen(
-                self._command("cat-file", mode, "--buffer"),
+                self._command(*arguments),
                 stdin=questions,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=complaints,
                 env=_environment(),
                 bufsize=_BLOCK,
             )
-        assert process.stdout is not None
-        try:
-            yield process.stdout
-        finally:
-            process.stdout.close()
-            process.kill()
-            process.wait()
-
-
-def _size(answer: bytes, failed: object) -> int | None:
-    """The size in a line "<id> blob <size>" of `git cat-file`; None for "<id> missing"."""
-    fields = answer.split()
-    if len(fields) == 3 and fields[1] == b"blob":
-        return int(fields[2])
-    if len(fields) == 2 and fields[1] == b"missing":
-        return None
-    assert callable(failed)
-    raise failed("an object is damaged")
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+                if process.stdout.read(1) == b"" and process.wait():
+                    complaints.seek(0)
+                    raise self._failed(complaints.read(1 << 16).decode("utf-8", "replace").strip())
+            finally:
+                process.stdout.close()
+                process.kill()
+                process.wait()
 
 
 def _name(path: Path) -> str:

@@ -1,8 +1,9 @@
 """The table of languages: which file is in which language, how that language writes comments.
 
-The data stand in `table.toml`: the 87 languages of DeepSeek-Coder's Table 1 and a few more. A file
-is named by its whole name, then by its longest known suffix, then by its `#!` line; where several
-languages share a suffix, a pattern over the head of the file decides (C unless clearly C++).
+The data stand in `table.toml`: the languages of DeepSeek-Coder's public list (89; the paper speaks
+of 87) and a few more. A file is named by its whole name, then by its longest known suffix, then by
+its `#!` line; where several languages share a suffix, a pattern over the head of the file decides
+(C unless clearly C++).
 """
 
 from __future__ import annotations
