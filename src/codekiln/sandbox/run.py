@@ -20,7 +20,7 @@ from typing import Any
 from codekiln.sandbox import box as boxes
 from codekiln.sandbox.box import ENVIRONMENT, WORK, Box
 from codekiln.sandbox.limits import Limits
-from codekiln.sandbox.watch import Outcome, Watch, kernel_kills
+from codekiln.sandbox.watch import Outcome, Watch, kernel_kills, wait_until_gone
 from codekiln.types import Status, Verdict
 
 PYTHON = "{python}"  # in a command: the interpreter that this box can start
@@ -104,6 +104,7 @@ def _boxed(
             os.close(write)
         outcome = Watch(process, limits).follow()
         status = os.read(read, 1 << 16)  # all writers are gone, so this does not wait
+    wait_until_gone(status)
     # bubblewrap writes the exit code of a program that it has started; its own failures have none
     return outcome, outcome.reason != "exit" or b"exit-code" in status
 

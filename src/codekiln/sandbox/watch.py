@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import select
 import selectors
 import signal
 import subprocess
@@ -181,6 +183,26 @@ def _proportional(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) << 10
+
+
+def wait_until_gone(status: bytes) -> None:
+    """Wait for a box's first process, named in bubblewrap's status: with it, all others end.
+
+    bubblewrap itself ends a moment earlier, when a daemon may still be alive.
+    """
+    named = re.search(rb'"child-pid": (\d+)', status)
+    if not named:
+        return
+    try:
+        process = os.pidfd_open(int(named[1]))
+    except OSError:
+        return  # already gone
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(GRACE_SECONDS * 1000)
+    finally:
+        os.close(process)
 
 
 def kernel_kills() -> int:
