@@ -28,12 +28,42 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codekiln.tokenizer.special import SpecialTokens
 from codekiln.tokens.settings import FimOrder
 
 Order = Literal["psm", "spm"]
+Part = Sequence[int] | NDArray[np.int32]
+
+
+def prompt_parts(
+    prefix: Part, suffix: Part, special: SpecialTokens, order: Order = "psm"
+) -> list[Part]:
+    """The prompt as parts to be joined: lists or arrays stay what they are.
+
+    Raises:
+        TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
+    """
+    begin, hole, end = special.fim()
+    if order == "psm":
+        return [(begin,), prefix, (hole,), suffix, (end,)]
+    return [(begin, hole), suffix, (end,), prefix]
+
+
+def layout_parts(
+    prefix: Part, suffix: Part, middle: Part, special: SpecialTokens, order: Order = "psm"
+) -> list[Part]:
+    """One file as a training sequence, as parts to be joined: prompt, middle, `<eos>`.
+
+    Raises:
+        TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
+    """
+    return [*prompt_parts(prefix, suffix, special, order), middle, (special.eos,)]
 
 
 def prompt(
@@ -44,10 +74,7 @@ def prompt(
     Raises:
         TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
     """
-    begin, hole, end = special.fim()
-    if order == "psm":
-        return [begin, *prefix, hole, *suffix, end]
-    return [begin, hole, *suffix, end, *prefix]
+    return list(chain.from_iterable(prompt_parts(prefix, suffix, special, order)))
 
 
 def layout(
@@ -62,7 +89,7 @@ def layout(
     Raises:
         TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
     """
-    return [*prompt(prefix, suffix, special, order), *middle, special.eos]
+    return list(chain.from_iterable(layout_parts(prefix, suffix, middle, special, order)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

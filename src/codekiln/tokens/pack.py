@@ -1,0 +1,365 @@
+"""Pack a corpus: Parquet files of documents to token shards, resumable, on all cores.
+
+One Parquet file gives at most one shard a split, under its own number, so the result does not
+depend on how many processes ran or where a run was cut off. Held-out documents are packed without
+FIM: they measure plain text. `report.json` is written last; without it a folder is not packed.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+from codekiln.errors import ShardError, TokenizerError
+from codekiln.log import Progress, human_count
+from codekiln.storage import Manifest, fingerprint, fingerprint_file, read_json, write_json
+from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokens.encode import Encoded, encode_documents
+from codekiln.tokens.settings import TokensSettings
+from codekiln.tokens.shards import Shard, ShardWriter, files_of
+from codekiln.types import Document
+
+SPLITS = ("train", "held_out")
+REPORT_FILE = "report.json"
+_SHAPING = {"fim_rate", "fim_order", "spm_rate"}  # sequences are cut when they are read
+_FORMAT = 1  # raise it when the same documents would give other ids
+
+# (Parquet file, split) -> its documents; a function of a module, so that processes can share it
+Reader = Callable[[Path, str], Iterable[Document]]
+Splits = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitReport:
+    """What one split holds. `files` are those of its documents, `bytes` UTF-8 bytes of text."""
+
+    shards: tuple[str, ...] = ()
+    documents: int = 0
+    files: int = 0
+    fim_files: int = 0
+    tokens: int = 0
+    bytes: int = 0
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of text a token stands for, control tokens counted."""
+        return self.bytes / self.tokens if self.tokens else 0.0
+
+    @property
+    def fim_share(self) -> float:
+        """Share of the files that were rearranged for infilling."""
+        return self.fim_files / self.files if self.files else 0.0
+
+    def __add__(self, other: SplitReport) -> SplitReport:
+        return SplitReport(
+            shards=self.shards + other.shards,
+            documents=self.documents + other.documents,
+            files=self.files + other.files,
+            fim_files=self.fim_files + other.fim_files,
+            tokens=self.tokens + other.tokens,
+            bytes=self.bytes + other.bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackReport:
+    """What `pack` did: one report a split, and how many Parquet files were packed just now."""
+
+    splits: dict[str, SplitReport]
+    packed: int
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    source: Path
+    number: int
+    read: Reader
+    tokenizer_folder: Path
+    tokenizer_sha256: str
+    vocab_size: int
+    settings: TokensSettings
+    out: Path
+    seed: int
+
+
+def pack(
+    sources: Sequence[Path],
+    read: Reader,
+    tokenizer_folder: Path,
+    settings: TokensSettings,
+    out: Path,
+    *,
+    seed: int,
+    processes: int = 0,
+) -> PackReport:
+    """Pack the documents of `sources` (Parquet files, in order) into shards below `out`.
+
+    Files that an earlier run packed from the same content, tokenizer, settings and seed are left
+    as they are.
+
+    Args:
+        processes: workers; 0 means one a core.
+
+    Raises:
+        ShardError: when there are no training documents.
+        TokenizerError: when the tokenizer cannot do what the settings ask for.
+    """
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    _check_fim(tokenizer, settings)
+    made_from = fingerprint(
+        [_FORMAT, tokenizer.sha256, settings.model_dump(include=_SHAPING), seed]
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
+    manifest = Manifest(out / "manifest.json", made_from)
+    hashes = {path: fingerprint_file(path) for path in sources}
+    jobs = [
+        _Job(
+            source=path,
+            number=number,
+            read=read,
+            tokenizer_folder=tokenizer_folder,
+            tokenizer_sha256=tokenizer.sha256,
+            vocab_size=tokenizer.vocab_size,
+            settings=settings,
+            out=out,
+            seed=seed,
+        )
+        for number, path in enumerate(sources)
+        if not _done(manifest, out, _piece(number), hashes[path])
+    ]
+    if jobs:
+        (out / REPORT_FILE).unlink(missing_ok=True)
+    for number, splits in _run(jobs, processes or os.cpu_count() or 1, len(sources)):
+        manifest.add(_piece(number), source=hashes[sources[number]], splits=splits)
+    return _finish(manifest, out, len(sources), packed=len(jobs))
+
+
+def open_shards(folder: Path, split: str, tokenizer_sha256: str | None = None) -> list[Shard]:
+    """The shards of a packed folder, in order.
+
+    Raises:
+        ShardError: when the folder is not packed to the end, has no such split, is damaged, or
+            belongs to another tokenizer than `tokenizer_sha256`.
+    """
+    if not (folder / REPORT_FILE).exists():
+        raise ShardError(
+            folder,
+            got="no token shards, or a packing that did not end",
+            wanted="a folder of `codekiln tokens pack`",
+            remedy="run `codekiln tokens pack RECIPE`; it goes on where it stopped",
+        )
+    names = read_json(folder / REPORT_FILE).get(split, {}).get("shards", [])
+    if not names:
+        raise ShardError(
+            folder,
+            got=f"no {split} documents",
+            wanted="at least one",
+            remedy="give more repositories, or set corpus.held_out_rate",
+        )
+    shards = [Shard(folder / name) for name in names]
+    if tokenizer_sha256 is not None:
+        for shard in shards:
+            shard.check_tokenizer(tokenizer_sha256)
+    return shards
+
+
+def _check_fim(tokenizer: Tokenizer, settings: TokensSettings) -> None:
+    if settings.fim_rate == 0:
+        return
+    try:
+        tokenizer.special.fim()
+    except TokenizerError as error:
+        raise TokenizerError(
+            error.where, got=error.got, wanted=error.wanted, remedy="set tokens.fim_rate = 0"
+        ) from None
+
+
+def _piece(number: int) -> str:
+    return f"{number:05d}"
+
+
+def _done(manifest: Manifest, out: Path, piece: str, source_hash: str) -> bool:
+    if piece not in manifest or manifest[piece]["source"] != source_hash:
+        return False
+    shards = [name for split in manifest[piece]["splits"].values() for name in split["shards"]]
+    return all(path.exists() for name in shards for path in files_of(out / name))
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for left in out.glob(".*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _finish(manifest: Manifest, out: Path, count: int, *, packed: int) -> PackReport:
+    splits = {}
+    for split in SPLITS:
+        rows = [manifest[_piece(number)]["splits"].get(split) for number in range(count)]
+        reports = [SplitReport(**{**r, "shards": tuple(r["shards"])}) for r in rows if r]
+        splits[split] = functools.reduce(SplitReport.__add__, reports, SplitReport())
+    if not splits["train"].documents:
+        raise ShardError(
+            out,
+            got="no training documents",
+            wanted="a corpus with at least one",
+            remedy="see the corpus's report.json for what was dropped and why",
+        )
+    kept = {path for s in splits.values() for n in s.shards for path in files_of(out / n)}
+    for split in SPLITS:  # shards of Parquet files that are gone
+        for path in set(out.glob(f"{split}-*")) - kept:
+            path.unlink()
+    write_json(
+        out / REPORT_FILE,
+        {
+            name: {
+                **asdict(split),
+                "bytes_per_token": split.bytes_per_token,
+                "fim_share": split.fim_share,
+            }
+            for name, split in splits.items()
+        },
+    )
+    return PackReport(splits=splits, packed=packed, resumed=count - packed)
+
+
+def _run(jobs: Sequence[_Job], processes: int, total: int) -> Iterator[tuple[int, Splits]]:
+    """Pack the jobs, in this process or several; yields each file's number as it is done."""
+    with Progress("tokens", unit="bytes") as progress:
+        started = time.monotonic()
+
+        def show(text_bytes: int, tokens: int) -> None:
+            rate = human_count(tokens / max(time.monotonic() - started, 1e-9))
+            progress.advance(text_bytes - progress.done, f"{rate} tokens/s, {total} Parquet files")
+
+        if processes == 1 or len(jobs) <= 1:
+            counts = _Counts()
+            for job in jobs:
+                yield job.number, _pack_file(job, counts, lambda: show(*counts.totals()))
+        else:
+            yield from _run_pool(jobs, min(processes, len(jobs)), show)
+
+
+def _run_pool(
+    jobs: Sequence[_Job], processes: int, show: Callable[[int, int], None]
+) -> Iterator[tuple[int, Splits]]:
+    context = multiprocessing.get_context("spawn")  # a fork would copy the library's threads
+    values = context.Value("q", 0), context.Value("q", 0)
+    with ProcessPoolExecutor(processes, context, _start_worker, values) as pool:
+        waiting: set[Future[tuple[int, Splits]]] = {pool.submit(_work, job) for job in jobs}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.5)
+                show(values[0].value, values[1].value)
+                yield from (future.result() for future in done)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Counts:
+    """Bytes and tokens packed so far, in one process."""
+
+    def __init__(self) -> None:
+        self.bytes, self.tokens = 0, 0
+
+    def add(self, text_bytes: int, tokens: int) -> None:
+        self.bytes += text_bytes
+        self.tokens += tokens
+
+    def totals(self) -> tuple[int, int]:
+        return self.bytes, self.tokens
+
+
+class _SharedCounts(_Counts):
+    """The same, summed over processes."""
+
+    def __init__(self, text_bytes: Synchronized[int], tokens: Synchronized[int]) -> None:
+        super().__init__()
+        self._shared = text_bytes, tokens
+
+    def add(self, text_bytes: int, tokens: int) -> None:
+        for value, amount in zip(self._shared, (text_bytes, tokens), strict=True):
+            with value.get_lock():
+                value.value += amount
+
+
+_worker_counts: _Counts
+
+
+def _start_worker(text_bytes: Synchronized[int], tokens: Synchronized[int]) -> None:
+    global _worker_counts  # noqa: PLW0603 - locks reach a process only when it starts
+    _worker_counts = _SharedCounts(text_bytes, tokens)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+
+
+def _work(job: _Job) -> tuple[int, Splits]:
+    return job.number, _pack_file(job, _worker_counts, lambda: None)
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(folder: Path, sha256: str) -> Tokenizer:
+    """A worker's tokenizer, kept with its table from one Parquet file to the next."""
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.sha256 != sha256:
+        raise TokenizerError(folder, got="another tokenizer than when packing began")
+    return tokenizer
+
+
+def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
+    tokenizer = _tokenizer(job.tokenizer_folder, job.tokenizer_sha256)
+    splits = {}
+    for split in SPLITS:
+        settings = job.settings
+        if split == "held_out":
+            settings = settings.model_copy(update={"fim_rate": 0.0})
+        documents = iter(job.read(job.source, split))
+        first = next(documents, None)
+        if first is not None:
+            encoded = encode_documents(
+                itertools.chain([first], documents), tokenizer, settings, seed=job.seed
+            )
+            report = _write_shard(job, split, encoded, lambda n, t: (counts.add(n, t), show()))
+            splits[split] = asdict(report)
+    return splits
+
+
+def _write_shard(
+    job: _Job, split: str, encoded: Iterable[Encoded], tick: Callable[[int, int], object]
+) -> SplitReport:
+    name = f"{split}-{_piece(job.number)}"
+    facts = {
+        "tokenizer_sha256": job.tokenizer_sha256,
+        "split": split,
+        "seed": job.seed,
+        "settings": job.settings.model_dump(include=_SHAPING),
+        "source": job.source.name,
+    }
+    files = fim_files = documents = text_bytes = 0
+    with ShardWriter(job.out / name, vocab_size=job.vocab_size, facts=facts) as writer:
+        for document in encoded:
+            writer.add(document.ids, text_bytes=document.text_bytes)
+            documents += 1
+            files += document.files
+            fim_files += document.fim_files
+            text_bytes += document.text_bytes
+            tick(document.text_bytes, len(document.ids))
+    return SplitReport(
+        shards=(name,),
+        documents=documents,
+        files=files,
+        fim_files=fim_files,
+        tokens=writer.tokens,
+        bytes=text_bytes,
+    )
