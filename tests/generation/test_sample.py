@@ -126,7 +126,7 @@ def test_logits_that_are_no_numbers_are_an_error(temperature):
     [
         {"temperature": -0.1},
         {"temperature": float("nan")},
-        {"top_p": 0.0},
+        {"top_p": -0.1},
         {"top_p": 1.1},
         {"top_k": -1},
         {"max_new_tokens": -1},

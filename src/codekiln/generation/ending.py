@@ -19,7 +19,7 @@ def trim_overlap(text: str, suffix: str) -> str:
 
     The longest end of `text` that the suffix starts with is cut if it is no accident: if it
     holds a whole line of code of the suffix (one with a letter or digit), or if it is only
-    closing brackets and signs and `text` closes more brackets than it opens. So `f(x)` before
+    closing brackets and signs and `text` closes that many more than it opens. So `f(x)` before
     `)` keeps its bracket, and `x)` loses it. White space alone is never cut.
     """
     for length in range(min(len(text), len(suffix)), 0, -1):
@@ -38,9 +38,9 @@ def _whole_line(overlap: str, suffix: str) -> bool:
 
 
 def _closes_too_much(text: str, overlap: str) -> bool:
-    if any(c.isalnum() for c in overlap):
+    """Whether `overlap` is brackets and signs, and no more brackets than `text` has too many."""
+    if any(character.isalnum() for character in overlap):
         return False
-    for closer, opener in CLOSERS.items():
-        if closer in overlap and text.count(closer) > text.count(opener):
-            return True
-    return False
+    closing = [closer for closer in CLOSERS if closer in overlap]
+    too_many = {c: text.count(c) - text.count(CLOSERS[c]) for c in closing}
+    return bool(closing) and all(overlap.count(c) <= too_many[c] for c in closing)

@@ -6,6 +6,10 @@ has text of its own, and in training a new piece begins after each of them.
 Threads: any number may generate at once. A lock is held for one step of one request and never
 across a yield, so requests take turns token by token, a request that is closed or forgotten
 blocks nobody, and the cores are not fought over.
+
+Without gradients, but not in inference mode: what the model keeps from one call to the next
+(its table of rotary angles) would become inference tensors, and training could not go on with
+the model that it had just evaluated.
 """
 
 from __future__ import annotations
@@ -84,8 +88,8 @@ class Engine:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.device = next(model.parameters()).device
         self.context_length: int = model.config.max_position_embeddings
-        special = tokenizer.special
-        self._ends = frozenset(getattr(special, field.name) for field in fields(special))
+        special = [getattr(tokenizer.special, f.name) for f in fields(tokenizer.special)]
+        self._ends = frozenset(token for token in special if token is not None)
         self._lock = threading.Lock()
 
     @classmethod
@@ -163,7 +167,7 @@ class Engine:
             self._run_in_lockstep(group)
         return [request.result() for request in requests]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, ids: Sequence[int], logprobs: int = 0) -> list[Choice]:
         """How likely the model found each id after the first, given those before it.
 
@@ -197,7 +201,7 @@ class Engine:
                 return
             logits = self._forward([[piece.choice.token]], cache)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run_in_lockstep(self, rows: list[_Request]) -> None:
         cache, at = self._new_cache(), min(len(row.ids) for row in rows)
         for start in range(0, at, PREFILL_TOKENS):
@@ -215,7 +219,7 @@ class Engine:
             logits = self._forward([[t] for t in following if t is not None], cache)
             at += 1
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _forward(
         self, ids: Sequence[Sequence[int]], cache: KVCache, *, last_only: bool = True
     ) -> Tensor:

@@ -27,7 +27,7 @@ class Sampling:
     Args:
         temperature: 0 is greedy; 1 is the model's own distribution.
         top_k: only the k likeliest ids; 0 is all of them.
-        top_p: only the smallest set of likeliest ids whose probabilities reach p.
+        top_p: only the smallest set of likeliest ids whose probabilities reach p (0: the likeliest).
         max_new_tokens: at most this many; fewer where the context ends.
         seed: equal seeds give equal texts; None draws a new one for each request.
         stop: strings before which the text ends.
@@ -55,7 +55,7 @@ class Sampling:
         finite = math.isfinite(self.temperature)
         _check("temperature", self.temperature, finite and self.temperature >= 0, "0 or more")
         _check("top_k", self.top_k, self.top_k >= 0, "0 (all) or more")
-        _check("top_p", self.top_p, 0 < self.top_p <= 1, "over 0 and at most 1")
+        _check("top_p", self.top_p, 0 <= self.top_p <= 1, "0 to 1")
         _check("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 0, "0 or more")
         _check("stop", self.stop, all(self.stop), "strings that are not empty")
         for name in ("presence_penalty", "frequency_penalty"):

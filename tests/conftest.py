@@ -1,0 +1,69 @@
+"""A tokenizer and models of a few kilobytes, for all rooms; made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SNIPPETS = [
+    "def add(left, right):\n    total = left + right\n    return total\n",
+    "def square(number):\n    return number * number\n",
+    "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.y = y\n",
+    'NAMES = {"é": "日本", "smile": "😀", "dash": "–"}\n',
+    "for name in names:\n    print(name, sep='\\t')\n",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A tokenizer of 350 ids, trained on a few snippets; every byte round-trips."""
+    from codekiln.tokenizer.settings import TokenizerSettings
+    from codekiln.tokenizer.train import train
+
+    return train(iter(SNIPPETS * 20), TokenizerSettings(vocab_size=350))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_tokenizer):
+    """A random model that is far from uniform, so that its greedy texts wander; context 256."""
+    import torch
+
+    from codekiln.models.config import ModelConfig
+    from codekiln.models.dense import LlamaForCausalLM
+
+    special = tiny_tokenizer.special
+    config = ModelConfig(
+        vocab_size=tiny_tokenizer.vocab_size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        bos_token_id=special.bos,
+        eos_token_id=special.eos,
+    )
+    model = LlamaForCausalLM(config)
+    model.init_weights(torch.Generator().manual_seed(5))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tiny_model, tiny_tokenizer, tmp_path_factory) -> Path:
+    """The model and its tokenizer as a model folder."""
+    from codekiln.models.weights import save_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_tokenizer.save(folder / "tokenizer")
+    save_model(tiny_model, folder / "tokenizer", folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_model, tiny_tokenizer):
+    """An engine with the random model."""
+    from codekiln.generation.engine import Engine
+
+    return Engine(tiny_model, tiny_tokenizer)
