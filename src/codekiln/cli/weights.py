@@ -1,0 +1,104 @@
+"""`codekiln import` and `codekiln export`: Hugging Face folders in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from codekiln.models.weights import Transfer
+
+DTYPES = ("keep", "float32", "bfloat16", "float16")
+
+_out = click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new or empty."
+)
+_dtype = click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="keep",
+    show_default=True,
+    help="What the weights are stored as.",
+)
+_shard = click.option(
+    "--max-shard-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Largest weights file, in 10^9 bytes.",
+)
+_verify = click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Load the result and run it once; needs memory for the whole model.",
+)
+
+
+@click.command("import")
+@click.argument("hf_dir", type=click.Path(path_type=Path))
+@_out
+@_dtype
+@_shard
+@_verify
+def import_(hf_dir: Path, out: Path, dtype: str, max_shard_gb: float, verify: bool) -> None:
+    """Turn a Hugging Face LlamaForCausalLM folder into a codekiln model.
+
+    All tensors are checked against the configuration; the tokenizer's files come along.
+
+    \b
+    Example:
+      codekiln import ~/models/deepseek-coder-1.3b-base --out models/coder
+    """
+    from codekiln.models.weights import import_hf
+
+    options = _options(dtype, max_shard_gb, verify)
+    _report("imported", import_hf(hf_dir, out, **options), out, verified=verify)
+
+
+@click.command("export")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--to", "kind", type=click.Choice(["hf"]), required=True, help="The format.")
+@_out
+@_dtype
+@_shard
+@_verify
+def export(
+    model: Path, kind: str, out: Path, dtype: str, max_shard_gb: float, verify: bool
+) -> None:
+    """Write a codekiln model, or the model of a run, for transformers.
+
+    \b
+    Example:
+      codekiln export runs/default --to hf --out exported --dtype bfloat16
+    """
+    from codekiln.models.weights import export_hf
+
+    options = _options(dtype, max_shard_gb, verify)
+    _report("exported", export_hf(model, out, **options), out, verified=verify)
+
+
+def _options(dtype: str, max_shard_gb: float, verify: bool) -> dict[str, Any]:
+    import torch
+
+    chosen = None if dtype == "keep" else getattr(torch, dtype)
+    return {"dtype": chosen, "max_shard_bytes": int(max_shard_gb * 1e9), "verify": verify}
+
+
+def _report(what: str, transfer: Transfer, out: Path, *, verified: bool) -> None:
+    config = transfer.config
+    click.echo(f"{what} to {out}")
+    click.echo(f"  parameters  {transfer.parameters:,}")
+    click.echo(f"  dtype       {transfer.dtype} ({transfer.weight_bytes / 1e6:,.1f} MB)")
+    click.echo(f"  context     {config.max_position_embeddings:,} tokens")
+    click.echo(f"  vocabulary  {config.vocab_size:,}")
+    click.echo(f"  files       {', '.join(transfer.files)}")
+    if transfer.ignored:
+        click.echo(f"  left out    {len(transfer.ignored)} tensors that follow from others")
+    if not transfer.tokenizer:
+        click.echo("  warning     no tokenizer.json: the model cannot read text without one")
+    click.echo(
+        "  verified    " + ("loaded and run once" if verified else "headers and values only")
+    )

@@ -1,0 +1,305 @@
+"""Weights in and out. A codekiln model folder is a Hugging Face folder: one format, no adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from codekiln.errors import CheckpointError
+from codekiln.log import Progress
+from codekiln.models.config import ModelConfig
+from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.folder import (
+    CONFIG,
+    DTYPE_NAMES,
+    EMBEDDINGS,
+    INDEX,
+    SINGLE,
+    ModelFolder,
+    open_folder,
+)
+from codekiln.storage import atomic_path
+
+MAX_SHARD_BYTES = 2 * 10**9
+SHOWN_PARAMETERS = 200_000_000
+# files of a tokenizer, which travel with the weights
+CARRIED = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+    "generation_config.json",
+    "LICENSE*",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """What an import or export wrote."""
+
+    config: ModelConfig
+    parameters: int
+    dtype: str
+    weight_bytes: int
+    files: tuple[str, ...]
+    ignored: tuple[str, ...]
+    tokenizer: bool
+
+
+def load_model(
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+) -> LlamaForCausalLM:
+    """Load a model folder, or the model of a run, tensor by tensor.
+
+    Args:
+        dtype: what the weights become; None keeps what the folder has.
+
+    Raises:
+        CheckpointError: a folder that `folder.open_folder` refuses.
+    """
+    return _load(open_folder(folder), dtype=dtype, device=device)
+
+
+def save_model(
+    model: LlamaForCausalLM,
+    tokenizer_folder: Path | None,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write a model folder, atomically; one that stands there is replaced.
+
+    Args:
+        tokenizer_folder: its tokenizer files are copied beside the weights.
+        dtype: what the weights are stored as; None keeps each as it is.
+
+    Raises:
+        CheckpointError: `folder` holds something else than a model.
+    """
+    refuse_foreign(folder)
+    state = {name: p.detach() for name, p in model.named_parameters()}  # tied weights come once
+    with atomic_path(folder) as piece:
+        piece.mkdir()
+        _write_config(piece, model.config, dtype or state[EMBEDDINGS].dtype)
+        _write_weights(piece, iter(state.items()), dtype, max_shard_bytes)
+        if tokenizer_folder is not None:
+            _carry(tokenizer_folder, piece)
+
+
+def import_hf(
+    source: Path,
+    out: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    verify: bool = True,
+) -> Transfer:
+    """Take a Hugging Face LlamaForCausalLM folder in: check all of it, write it anew.
+
+    Memory is bounded by one shard; `verify` loads the result and runs it, which takes the
+    whole model's memory.
+
+    Raises:
+        CheckpointError: anything wrong with the source, values that are not numbers, a target
+            that holds something else.
+    """
+    return _transfer(source, out, dtype, max_shard_bytes, verify=verify)
+
+
+def export_hf(
+    source: Path,
+    out: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    verify: bool = True,
+) -> Transfer:
+    """Write a codekiln model, or the model of a run, as a folder for transformers.
+
+    Raises:
+        CheckpointError: as `import_hf`.
+    """
+    return _transfer(source, out, dtype, max_shard_bytes, verify=verify)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a target which holds anything that writing a model there would lose.
+
+    Raises:
+        CheckpointError: a file, or a folder with other content than a model's.
+    """
+    if not folder.exists():
+        return
+    known = (CONFIG, INDEX, "model*.safetensors", *CARRIED)
+    others = (
+        [folder.name]
+        if folder.is_file()
+        else [p.name for p in sorted(folder.iterdir()) if not any(p.match(k) for k in known)]
+    )
+    if others:
+        raise CheckpointError(
+            folder,
+            got=f"holds {others[0]!r}, which is no part of a model",
+            wanted="a new or empty folder, or a model folder to replace",
+        )
+
+
+def _transfer(
+    source: Path, out: Path, dtype: torch.dtype | None, max_shard_bytes: int, *, verify: bool
+) -> Transfer:
+    folder = open_folder(source)
+    if folder.path.resolve() == out.resolve():
+        raise CheckpointError(out, got="source and target are one folder", wanted="another target")
+    refuse_foreign(out)
+    _check_tokenizer(folder)
+    with atomic_path(out) as piece:
+        piece.mkdir()
+        _write_config(piece, folder.config, dtype or folder.dtype)
+        size = _write_weights(piece, _finite(folder), dtype, max_shard_bytes)
+        carried = _carry(folder.path, piece)
+        if verify:
+            _verify(piece)
+        files = tuple(sorted(p.name for p in piece.iterdir()))
+    return Transfer(
+        config=folder.config,
+        parameters=folder.config.parameters,
+        dtype=DTYPE_NAMES[dtype or folder.dtype],
+        weight_bytes=size,
+        files=files,
+        ignored=folder.ignored,
+        tokenizer="tokenizer.json" in carried,
+    )
+
+
+def _load(
+    folder: ModelFolder, *, dtype: torch.dtype | None, device: torch.device | str
+) -> LlamaForCausalLM:
+    with torch.device("meta"):
+        model = LlamaForCausalLM(folder.config)
+    with _progress("loading", folder) as progress:
+        for name, tensor in folder.read():
+            module, _, leaf = name.rpartition(".")
+            value = torch.nn.Parameter(tensor.to(device=device, dtype=dtype or tensor.dtype))
+            setattr(model.get_submodule(module), leaf, value)
+            progress.advance(tensor.numel())
+    model.tie_weights()
+    return model
+
+
+def _finite(folder: ModelFolder) -> Iterator[tuple[str, Tensor]]:
+    with _progress("copying", folder) as progress:
+        for name, tensor in folder.read():
+            bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+            if bad:
+                raise CheckpointError(
+                    f"{folder.tensors[name].file} {name}",
+                    got=f"{bad} of {tensor.numel()} values are NaN or infinite",
+                    wanted="finite weights",
+                )
+            progress.advance(tensor.numel())
+            yield name, tensor
+
+
+def _progress(title: str, folder: ModelFolder) -> contextlib.AbstractContextManager[Progress]:
+    """Shown for models that take a while; a small one loads without a word."""
+    total = folder.config.parameters
+    progress = Progress(f"{title} {folder.path.name}", total=total, unit="parameters")
+    return progress if total >= SHOWN_PARAMETERS else contextlib.nullcontext(progress)
+
+
+def _write_config(folder: Path, config: ModelConfig, dtype: torch.dtype) -> None:
+    text = json.dumps(config.to_hf(DTYPE_NAMES[dtype]), indent=2)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_weights(
+    folder: Path,
+    tensors: Iterator[tuple[str, Tensor]],
+    dtype: torch.dtype | None,
+    max_shard_bytes: int,
+) -> int:
+    """Write shards as tensors come in; give the bytes of the weights."""
+    shards: list[list[str]] = []
+    total = 0
+    for batch in _shards(tensors, dtype, max_shard_bytes):
+        total += sum(tensor.nbytes for tensor in batch.values())
+        # the number of shards is known at the end only: names follow then
+        save_file(batch, folder / f"{len(shards)}.part", metadata={"format": "pt"})
+        shards.append(list(batch))
+    if len(shards) == 1:
+        (folder / "0.part").rename(folder / SINGLE)
+        return total
+    places: dict[str, str] = {}
+    for number, names in enumerate(shards):
+        file = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+        (folder / f"{number}.part").rename(folder / file)
+        places |= dict.fromkeys(names, file)
+    index = {"metadata": {"total_size": total}, "weight_map": places}
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return total
+
+
+def _shards(
+    tensors: Iterator[tuple[str, Tensor]], dtype: torch.dtype | None, max_shard_bytes: int
+) -> Iterator[dict[str, Tensor]]:
+    batch: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors:
+        tensor = tensor.to(device="cpu", dtype=dtype or tensor.dtype).contiguous()
+        if batch and size + tensor.nbytes > max_shard_bytes:
+            yield batch
+            batch, size = {}, 0
+        batch[name] = tensor
+        size += tensor.nbytes
+    yield batch
+
+
+def _carry(source: Path, target: Path) -> list[str]:
+    files = [p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()]
+    for file in files:
+        shutil.copyfile(file, target / file.name)
+    return [file.name for file in files]
+
+
+def _check_tokenizer(folder: ModelFolder) -> None:
+    file = folder.path / "tokenizer.json"
+    if not file.is_file():
+        return
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        vocabulary = content["model"].get("vocab", {})
+        ids = [*vocabulary.values()] if isinstance(vocabulary, dict) else range(len(vocabulary))
+        top = max([*ids, *(token["id"] for token in content.get("added_tokens", []))], default=0)
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(file, got=f"not a tokenizer ({error!r})") from None
+    if top >= folder.config.vocab_size:
+        raise CheckpointError(
+            file,
+            got=f"token id {top}, but the model's vocab_size is {folder.config.vocab_size}",
+            wanted="the tokenizer that the model was trained with",
+        )
+
+
+@torch.inference_mode()
+def _verify(piece: Path) -> None:
+    """Load what was written and run it once."""
+    model = load_model(piece, dtype=None)
+    tokens = torch.arange(min(8, model.config.vocab_size))[None]
+    if not bool(torch.isfinite(model(tokens)).all()):
+        raise CheckpointError(
+            piece.name, got="the model's logits are not finite", wanted="weights that can be run"
+        )
