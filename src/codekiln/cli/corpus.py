@@ -1,0 +1,108 @@
+"""`codekiln corpus`: build a corpus, report on one, show a repository's import graph."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+LATER = {
+    "graph": (
+        "codekiln.cli.corpus_graph:graph",
+        "The import graph of a repository, and the order of its files.",
+    )
+}
+
+
+class CorpusGroup(click.Group):
+    """The commands below, and those of other files, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, sorted."""
+        return sorted([*self.commands, *LATER])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in LATER:
+            return super().get_command(ctx, name)
+        module, _, attribute = LATER[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing those of other files."""
+        rows = {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        rows |= {name: line for name, (_, line) in LATER.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
+
+
+@click.group(cls=CorpusGroup)
+def corpus() -> None:
+    """Turn repositories into training documents.
+
+    \b
+    Example:
+      codekiln corpus build recipe.toml
+    """
+
+
+@corpus.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the corpus goes; by default the run's directory, below corpus/.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one setting."
+)
+def build(recipe: Path, out: Path | None, overrides: tuple[str, ...]) -> None:
+    """Build the corpus that a recipe describes, or finish one that was stopped.
+
+    \b
+    Example:
+      codekiln corpus build recipe.toml --out corpora/mine --set corpus.order=paper
+    """
+    from rich.console import Console
+
+    from codekiln.corpus.build import build as build_corpus
+    from codekiln.corpus.report import tables
+    from codekiln.corpus.settings import CorpusSettings
+    from codekiln.recipe import Recipe, RunSettings
+
+    read = Recipe.load(recipe, overrides)
+    run = read.table(RunSettings)
+    folder = out or run.directory / "corpus"
+    report = build_corpus(
+        read.table(CorpusSettings), folder, seed=run.seed, processes=run.processes
+    )
+    if report.nothing_to_do:
+        click.echo(f"{folder}: finished before, nothing to do")
+    else:
+        Console().print(tables(report))
+        click.echo(f"corpus in {folder}")
+
+
+@corpus.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def report(directory: Path, as_json: bool) -> None:
+    """What a corpus holds, and what was dropped and why.
+
+    \b
+    Example:
+      codekiln corpus report runs/default/corpus --json
+    """
+    from rich.console import Console
+
+    from codekiln.corpus.report import BuildReport, tables
+
+    found = BuildReport.load(directory)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+    else:
+        Console().print(tables(found))

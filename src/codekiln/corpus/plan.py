@@ -1,0 +1,130 @@
+"""What a build works on: which repositories, under which names, in which batches, which held out.
+
+Nothing here depends on the number of processes or on the order in which work is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from codekiln.corpus.documents import seed_of
+from codekiln.corpus.read import expand_locations, open_repository
+from codekiln.corpus.settings import CorpusSettings
+from codekiln.errors import CodekilnError, RecipeError, SourceError
+from codekiln.log import Progress
+from codekiln.storage import fingerprint
+
+MOST_PIECES_WHOLE = 64  # up to this many repositories, each is a piece of work of its own
+LARGEST_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One repository to build: `name` is unique in the build, `revision` tells its content.
+
+    `family` is the name without the number that sets namesakes apart: namesakes are likely
+    versions of one project, so they are held out together.
+    """
+
+    location: str
+    name: str
+    family: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A repository that could not be built, and why."""
+
+    location: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is to be built, and what cannot be."""
+
+    sources: tuple[Source, ...]
+    failures: tuple[Failure, ...]
+
+    def batches(self) -> dict[str, tuple[Source, ...]]:
+        """Pieces of work by key; a key follows from names and revisions, so it fits only them."""
+        size = min(max(len(self.sources) // MOST_PIECES_WHOLE, 1), LARGEST_BATCH)
+        parts = [self.sources[i : i + size] for i in range(0, len(self.sources), size)]
+        return {fingerprint([(s.name, s.revision) for s in part])[:20]: part for part in parts}
+
+
+def make_plan(settings: CorpusSettings) -> Plan:
+    """Open every repository that the settings name; those that cannot be are named.
+
+    Raises:
+        RecipeError: no repositories are named.
+        SourceError: a pattern matches nothing, or no repository can be opened.
+    """
+    if not settings.repositories:
+        raise RecipeError(
+            "[corpus] repositories",
+            got="empty",
+            wanted="folders, git repositories or archives",
+            remedy='for example repositories = ["~/src/*"]',
+        )
+    opened: list[tuple[str, str, str]] = []
+    failures: list[Failure] = []
+    locations = expand_locations(settings.repositories)
+    with Progress("finding repositories", total=len(locations), unit="repositories") as shown:
+        for location in locations:
+            try:
+                reading = open_repository(location, max_file_bytes=settings.max_file_bytes)
+                opened.append((reading.name, location, reading.revision))
+            except (CodekilnError, OSError) as error:
+                failures.append(Failure(location=location, problem=str(error)))
+            shown.advance()
+    if not opened:
+        raise none_left(failures)
+    return Plan(sources=tuple(_named(opened)), failures=tuple(failures))
+
+
+def none_left(failures: Sequence[Failure]) -> SourceError:
+    """The error for a build of which every repository failed."""
+    shown = "; ".join(failure.problem.replace("\n", " ") for failure in failures[:3])
+    return SourceError(
+        "[corpus] repositories",
+        got=f"none of {len(failures)} can be read: {shown}",
+        wanted="at least one repository with source files",
+    )
+
+
+def _named(opened: Iterable[tuple[str, str, str]]) -> list[Source]:
+    """Sources in order of name; namesakes become name, name#2, … in order of location."""
+    seen: Counter[str] = Counter()
+    sources = []
+    for name, location, revision in sorted(opened):
+        seen[name] += 1
+        unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        sources.append(Source(location=location, name=unique, family=name, revision=revision))
+    return sources
+
+
+def chance(seed: int, name: str) -> float:
+    """A number in [0, 1) that follows from the seed and the name alone."""
+    return seed_of(seed, f"held out: {name}") / 2**64
+
+
+def held_out(families: dict[str, str], rate: float, seed: int) -> set[str]:
+    """Which repositories are kept out of training: those whose family's chance is below `rate`.
+
+    Where that would leave one side empty, the family of the smallest chance is held out, or that
+    of the largest is not; a single family is never held out, rate 0 holds out nothing.
+
+    Args:
+        families: family by repository name.
+    """
+    chances = sorted((chance(seed, family), family) for family in set(families.values()))
+    if rate == 0 or len(chances) < 2:
+        return set()
+    chosen = {family for value, family in chances if value < rate} or {chances[0][1]}
+    if len(chosen) == len(chances):
+        chosen.remove(chances[-1][1])
+    return {name for name, family in families.items() if family in chosen}

@@ -1,0 +1,74 @@
+"""Settings of the corpus: the recipe's `[corpus]` table."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from codekiln.recipe import Settings
+
+Order = Literal["scc", "paper", "path", "random"]
+DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
+
+
+class CorpusSettings(Settings):
+    """`[corpus]`: which repositories, and how they become documents."""
+
+    repositories: list[str] = Field(
+        default_factory=list,
+        description="folders, git repositories (PATH@REVISION) and archives; globs are expanded",
+    )
+    languages: list[str] = Field(
+        default_factory=list, description="keep only these languages; empty keeps all"
+    )
+    max_file_bytes: int = Field(
+        1 << 20, gt=0, description="a larger file is dropped unread, and counted"
+    )
+    max_repository_bytes: int = Field(
+        2 << 30,
+        gt=0,
+        description="text kept of one repository, which bounds memory; the rest is dropped",
+    )
+    order: Order = Field(
+        "scc",
+        description="order of the files in a sample: scc, paper (Algorithm 1), path or random",
+    )
+    sample: Literal["subgraph", "repository"] = Field(
+        "subgraph",
+        description="one sample per connected subgraph (the paper), or one per repository",
+    )
+    dedup: Literal["repository", "none"] = Field(
+        "repository", description="near-duplicates among whole repositories are dropped, or not"
+    )
+    dedup_threshold: float = Field(
+        DEFAULT_THRESHOLD,
+        gt=0,
+        le=1,
+        description="repositories of at least this Jaccard similarity are near-duplicates",
+    )
+    dedup_permutations: int = Field(
+        256, ge=16, le=4096, description="length of a MinHash signature, a power of two"
+    )
+    dedup_shingle: int = Field(5, ge=1, le=50, description="words in a shingle")
+    decontaminate: list[str] = Field(
+        default_factory=list,
+        description="files or folders of test data; a file that shares 10 words with it is dropped",
+    )
+    held_out_rate: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the repositories kept out of training, chosen by hash of the name",
+    )
+    held_out_unit: Literal["repository", "sample"] = Field(
+        "repository",
+        description="what is held out: whole repositories, or samples (where there is one repository)",
+    )
+
+    @field_validator("dedup_permutations")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"a power of two, such as {1 << (value.bit_length() - 1)}")
+        return value

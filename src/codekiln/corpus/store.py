@@ -1,0 +1,225 @@
+"""Documents on disk: Parquet, one row a document, read and written without holding them all.
+
+    out/documents/00000.parquet …    id, text, kind, source, spans, split
+    out/documents/index.json         which shards there are, with their rows
+
+The folder takes its name when all of it is written: a reader sees a whole corpus or none.
+
+Row groups are bounded in bytes, so that reading and writing take the memory of one row group
+(or of one document, where that is larger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from codekiln.errors import SourceError
+from codekiln.storage import read_json, write_json
+from codekiln.types import Document, Span
+
+Split = Literal["train", "held_out"]
+SPLITS: tuple[Split, ...] = ("train", "held_out")
+ROW_GROUP_BYTES = 16_000_000
+DOCUMENTS = "documents"
+INDEX = "index.json"
+
+_SPAN = arrow.struct(
+    [
+        ("path", arrow.string()),
+        ("language", arrow.string()),
+        ("start", arrow.int64()),
+        ("body", arrow.int64()),
+        ("end", arrow.int64()),
+    ]
+)
+SCHEMA = arrow.schema(
+    [
+        ("id", arrow.string()),
+        ("text", arrow.large_string()),  # a whole repository may exceed 2 GiB
+        ("kind", arrow.string()),
+        ("source", arrow.string()),
+        ("spans", arrow.list_(_SPAN)),
+        ("split", arrow.string()),
+    ]
+)
+REMEDY = "build the corpus anew: codekiln corpus build RECIPE"
+
+
+class DocumentWriter:
+    """Writes documents to one Parquet file; give it a path of `storage.atomic_path`.
+
+    Args:
+        path: the file.
+        row_group_bytes: a row group is closed once its text reaches this many characters.
+    """
+
+    def __init__(self, path: Path, *, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
+        self._writer = _writer(path)
+        self._limit = row_group_bytes
+        self._columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        self._size = 0
+        self.documents = 0
+
+    def add(self, document: Document, split: Split = "train") -> None:
+        """Append one document."""
+        row = self._columns
+        row["id"].append(document.id)
+        row["text"].append(document.text)
+        row["kind"].append(document.kind)
+        row["source"].append(document.source)
+        row["spans"].append([_span_row(span) for span in document.spans])
+        row["split"].append(split)
+        self.documents += 1
+        self._size += len(document.text)
+        if self._size >= self._limit:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._columns["id"]:
+            self._writer.write_table(arrow.Table.from_pydict(self._columns, schema=SCHEMA))
+            self._columns = {name: [] for name in SCHEMA.names}
+            self._size = 0
+
+    def close(self) -> None:
+        """Write what is left and the footer."""
+        self._flush()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._writer.close()
+
+
+def _writer(path: Path) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["kind", "source", "split", "spans.list.element.language"],
+        write_statistics=["source", "split"],  # not of the text: they would repeat it
+    )
+
+
+def _span_row(span: Span) -> tuple[str, str, int, int, int]:
+    return span.path, span.language, span.start, span.body, span.end
+
+
+def read_documents(folder: Path, split: str | None = None) -> Iterator[Document]:
+    """The documents of a corpus, one after the other, in a stable order.
+
+    Args:
+        folder: what `codekiln corpus build` wrote.
+        split: "train" or "held_out"; all without it.
+
+    Raises:
+        SourceError: no corpus there, or a shard is missing, damaged or of another kind.
+    """
+    if split is not None and split not in SPLITS:
+        raise SourceError(folder, got=f"no split {split!r}", wanted="one of " + ", ".join(SPLITS))
+    for path in shards(folder):
+        for batch in _batches(path):
+            yield from _documents(batch, split)
+
+
+def shards(folder: Path) -> list[Path]:
+    """The Parquet files of a corpus, in order.
+
+    Raises:
+        SourceError: no corpus there, or a shard that its index names is missing.
+    """
+    documents = Path(folder) / DOCUMENTS
+    if not documents.is_dir():
+        raise SourceError(
+            folder, got=f"no folder {DOCUMENTS}/", wanted="a corpus folder", remedy=REMEDY
+        )
+    paths = sorted(documents.glob("*.parquet"))
+    index = documents / INDEX
+    listed = set(read_json(index)["shards"]) if index.exists() else {path.name for path in paths}
+    missing = sorted(listed - {path.name for path in paths})
+    if missing or not listed:
+        got = f"{missing[0]} is missing" if missing else "no shards"
+        raise SourceError(documents, got=got, wanted="a whole corpus", remedy=REMEDY)
+    return paths
+
+
+def write_index(documents: Path, rows: dict[str, int]) -> None:
+    """Note down in a folder of shards which they are and how many rows each has."""
+    write_json(documents / INDEX, {"shards": rows})
+
+
+def row_count(path: Path) -> int:
+    """Documents in one shard, by its footer."""
+    rows: int = parquet.read_metadata(path).num_rows
+    return rows
+
+
+def _batches(path: Path) -> Iterator[arrow.RecordBatch]:
+    """Row groups of one shard, one at a time."""
+    try:
+        file = parquet.ParquetFile(path)
+        if not file.schema_arrow.equals(SCHEMA):
+            raise SourceError(
+                path,
+                got="columns " + ", ".join(file.schema_arrow.names),
+                wanted=", ".join(SCHEMA.names),
+                remedy=REMEDY,
+            )
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, use_threads=False).to_batches()
+    except (arrow.ArrowException, OSError) as error:
+        raise SourceError(
+            path, got=f"cannot be read: {error}", wanted="a whole Parquet file", remedy=REMEDY
+        ) from error
+
+
+def _documents(batch: arrow.RecordBatch, split: str | None) -> Iterator[Document]:
+    columns = {name: batch.column(name) for name in SCHEMA.names}
+    for row in range(batch.num_rows):
+        if split is not None and columns["split"][row].as_py() != split:
+            continue
+        yield Document(
+            id=columns["id"][row].as_py(),
+            text=columns["text"][row].as_py(),
+            kind=columns["kind"][row].as_py(),
+            source=columns["source"][row].as_py(),
+            spans=tuple(Span(**span) for span in columns["spans"][row].as_py()),
+        )
+
+
+def copy_documents(
+    source: Path, target: Path, *, drop: frozenset[str], splits: dict[str, Split]
+) -> int:
+    """Copy a shard without the repositories in `drop`; `splits` overrules theirs by name.
+
+    Returns the number of rows written, in row groups no larger than those of `source`.
+    """
+    rows = 0
+    with _writer(target) as writer:
+        for batch in _batches(source):
+            names = batch.column("source").to_pylist()
+            kept = arrow.array([name not in drop for name in names], type=arrow.bool_())
+            old = batch.column("split").to_pylist()
+            new = [splits.get(name, given) for name, given in zip(names, old, strict=True)]
+            place = batch.schema.get_field_index("split")
+            batch = batch.set_column(place, SCHEMA.field("split"), arrow.array(new)).filter(kept)
+            if batch.num_rows:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    return rows
