@@ -35,6 +35,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
+        "humanevalpack": "codekiln.evaluation.humaneval:HumanEvalPack",
         "infilling": "codekiln.evaluation.infilling:SingleLineInfilling",
     },
 }

@@ -16,8 +16,8 @@ class Limits:
 
     Args:
         cpu_seconds: processor time of the whole box. This is the limit that judges a program.
-        wall_seconds: the backstop for programs that wait; generous, since a busy machine
-            makes right answers slow.
+        wall_seconds: the backstop for programs that wait. Time in which the program was ready
+            but the machine's cores were busy does not count (up to four times the limit).
         memory_bytes: resident memory of the whole box, and private memory of each process.
         processes: processes and threads alive in the box at a time.
         file_bytes: size of the work folder, of /dev/shm, and of any one file.

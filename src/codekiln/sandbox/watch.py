@@ -19,6 +19,9 @@ from codekiln.sandbox.limits import Limits
 
 Reason = Literal["exit", "wall", "cpu", "memory", "output"]
 TICK_SECONDS = 0.05  # between looks at memory and time; most programs end within the first
+# Time ready to run but without a core is the machine's fault: it is added to the wall limit, up to
+# this many times the limit.
+QUEUE_ALLOWANCE = 4.0
 GRACE_SECONDS = 5.0  # for the kernel to end all processes of a box that was killed
 _PIECE = 1 << 16
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -54,7 +57,7 @@ class Watch:
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, name)
-        self._cpu_seconds = 0.0
+        self._cpu_seconds = self._queued_seconds = 0.0
         self._ended = False
 
     def follow(self) -> Outcome:
@@ -79,7 +82,7 @@ class Watch:
             if self._read(TICK_SECONDS):
                 return "output"
             now = time.monotonic()
-            if now - self._started > self._limits.wall_seconds:
+            if self._late(now - self._started):
                 return "wall"
             if now - looked >= TICK_SECONDS:
                 looked = now
@@ -87,6 +90,10 @@ class Watch:
                 if passed:
                     return passed
         return "cpu" if self._cpu_seconds > self._limits.cpu_seconds else "exit"
+
+    def _late(self, elapsed: float) -> bool:
+        limit = self._limits.wall_seconds
+        return elapsed - min(self._queued_seconds, QUEUE_ALLOWANCE * limit) > limit
 
     def _over(self) -> bool:
         """Ended, and all output read. A box that ended leaves nobody to hold its pipes."""
@@ -121,6 +128,7 @@ class Watch:
             with contextlib.suppress(OSError, IndexError, ValueError):  # it may just have ended
                 resident += _resident(pid)
                 cpu += _cpu_seconds(pid)
+                self._queued_seconds = max(self._queued_seconds, _queued_seconds(pid))
         self._cpu_seconds = max(self._cpu_seconds, cpu)
         if cpu > self._limits.cpu_seconds:
             return "cpu"
@@ -174,6 +182,11 @@ def _cpu_seconds(pid: int) -> float:
     """User and system time, with that of children who ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND
+
+
+def _queued_seconds(pid: int) -> float:
+    """How long a process has been ready to run while others had the cores."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def _proportional(pid: int) -> int:

@@ -1,0 +1,1 @@
+"""Measures models: benchmarks, scores, verdicts."""
