@@ -1,0 +1,120 @@
+"""Builds what a run needs before its first step: model, optimiser, plan."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from codekiln.errors import RecipeError, UserError
+from codekiln.log import logger
+from codekiln.models.config import ModelConfig
+from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.settings import ModelSettings
+from codekiln.recipe import Recipe, RunSettings
+from codekiln.storage import fingerprint, read_json, write_json
+from codekiln.tokens.cursor import Cursor
+from codekiln.training.inputs import Inputs
+from codekiln.training.optim import build_optimizer
+from codekiln.training.plan import Plan, Timing, decide
+from codekiln.training.precision import candidates, fastest
+from codekiln.training.settings import OptimizerSettings, TrainingSettings
+from codekiln.training.step import Stepper, measure
+
+
+def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
+    """The shape of the recipe's model, for the run's tokenizer.
+
+    Raises:
+        RecipeError: the vocabulary is smaller than the tokenizer's, or the context too short.
+    """
+    settings = recipe.table(ModelSettings)
+    where = f"{recipe.path or 'recipe'} [model]"
+    special = inputs.tokenizer.special
+    try:
+        config = settings.config(
+            vocab_size=inputs.tokenizer.vocab_size,
+            bos_token_id=special.bos,
+            eos_token_id=special.eos,
+            pad_token_id=special.pad,
+        )
+    except ValueError as error:
+        raise RecipeError(where, got=str(error), wanted="a model for this tokenizer") from None
+    if config.max_position_embeddings < inputs.sequence_length:
+        raise RecipeError(
+            f"{where} max_position_embeddings",
+            got=str(config.max_position_embeddings),
+            wanted=f"at least tokens.sequence_length, which is {inputs.sequence_length}",
+        )
+    return config
+
+
+def new_stepper(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str) -> Stepper:
+    """Model and optimiser as they stand before the first step; a function of the seed.
+
+    The weights are drawn on the CPU, so that a run on a GPU begins with the same ones.
+    """
+    model = LlamaForCausalLM(model_config(recipe, inputs))
+    model.init_weights(torch.Generator().manual_seed(recipe.table(RunSettings).seed))
+    model.to(device).train()
+    optimizer_settings = recipe.table(OptimizerSettings)
+    settings = recipe.table(TrainingSettings)
+    return Stepper(
+        model,
+        build_optimizer(model, optimizer_settings, device),
+        dtype=dtype,
+        gradient_clip=optimizer_settings.gradient_clip,
+        across_documents=settings.attention == "full",
+        compiled=settings.compile,
+    )
+
+
+def make_plan(
+    recipe: Recipe, inputs: Inputs, device: torch.device, path: Path, saved: dict[str, Any]
+) -> Plan:
+    """The run's plan: a checkpoint's, or the one in `path`, or a new one, written to `path`.
+
+    The file makes a run that is killed before its first checkpoint begin again with the same
+    number of steps and the same precision.
+    """
+    if saved:
+        return Plan(**saved)
+    made_from = fingerprint(inputs.identity)
+    stored = _stored(path, made_from)
+    if stored is not None:
+        return stored
+    settings = recipe.table(TrainingSettings)
+    plan = decide(
+        settings,
+        sequence_length=inputs.sequence_length,
+        epoch_sequences=inputs.epoch_sequences,
+        precisions=candidates(settings.dtype, device),
+        threads=torch.get_num_threads(),
+        trial=lambda dtype: _trial(recipe, inputs, device, dtype),
+        fastest=fastest,
+    )
+    write_json(path, {"fingerprint": made_from, "plan": plan.to_json()})
+    return plan
+
+
+def _stored(path: Path, made_from: str) -> Plan | None:
+    try:
+        values = read_json(path)
+        return Plan(**values["plan"]) if values["fingerprint"] == made_from else None
+    except (UserError, KeyError, TypeError):
+        return None  # absent, or not ours: a new plan takes its place
+
+
+def _trial(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str) -> Timing:
+    batch, _ = inputs.loader.batch(Cursor())
+    stepper = new_stepper(recipe, inputs, device, dtype)
+    timing = measure(stepper, batch)
+    del stepper
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    rate = batch.tokens.numel() / timing.micro_batch_seconds
+    logger.info("trial in %s: %.0f tokens/s", dtype, rate)
+    return timing

@@ -1,0 +1,123 @@
+"""What a run reads: tokenizer, training tokens, held-out documents, and who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codekiln.errors import ShardError
+from codekiln.models.settings import ModelSettings
+from codekiln.recipe import Recipe, RunSettings, Settings
+from codekiln.storage import fingerprint, read_json
+from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokens.loader import Loader
+from codekiln.tokens.pack import REPORT_FILE, open_shards
+from codekiln.tokens.settings import TokensSettings
+from codekiln.tokens.shards import Shard
+from codekiln.training.evaluate import choose_documents
+from codekiln.training.settings import OptimizerSettings, TrainingSettings
+
+# A resumed run may change these: they do not move the weights.
+FREE_TO_CHANGE = frozenset(
+    (
+        "device",
+        "threads",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "evaluate_every",
+        "evaluate_tokens",
+        "log_every",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """A run's data.
+
+    Args:
+        held_out: ids of the documents that an evaluation reads; none, no evaluation.
+        held_out_bytes: UTF-8 bytes of each one's text.
+        epoch_sequences: training sequences in one pass.
+        identity: "table.key" -> value: all that the weights depend on.
+    """
+
+    tokenizer: Tokenizer
+    loader: Loader
+    sequence_length: int
+    epoch_sequences: int
+    held_out: tuple[np.ndarray, ...]
+    held_out_bytes: tuple[int, ...]
+    identity: dict[str, Any]
+
+
+def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
+    """Open `directory/tokenizer` and `directory/tokens`.
+
+    Raises:
+        ShardError: no tokens, damaged ones, or those of another tokenizer.
+        TokenizerError: no tokenizer.
+    """
+    folder = directory / "tokens"
+    if not (folder / REPORT_FILE).exists():
+        command = f"codekiln tokens pack {recipe.path or 'RECIPE'}"
+        raise ShardError(
+            folder,
+            got="no token shards, or a packing that did not end",
+            wanted="the tokens of this run",
+            remedy=f"run `{command}` first; it goes on where it stopped",
+        )
+    tokenizer = Tokenizer.load(directory / "tokenizer")
+    shards = open_shards(folder, "train", tokenizer.sha256)
+    run, tokens = recipe.table(RunSettings), recipe.table(TokensSettings)
+    training = recipe.table(TrainingSettings)
+    loader = Loader(
+        shards,
+        sequence_length=tokens.sequence_length,
+        batch_size=training.batch_size,
+        seed=run.seed,
+        restart_positions=tokens.restart_positions,
+    )
+    held_out = _held_out(folder, tokenizer.sha256, training.evaluate_tokens)
+    return Inputs(
+        tokenizer=tokenizer,
+        loader=loader,
+        sequence_length=tokens.sequence_length,
+        epoch_sequences=loader.epoch_sequences,
+        held_out=tuple(ids for ids, _ in held_out),
+        held_out_bytes=tuple(size for _, size in held_out),
+        identity=_identity(recipe, tokenizer, shards),
+    )
+
+
+def _held_out(folder: Path, sha256: str, limit: int) -> list[tuple[np.ndarray, int]]:
+    names = read_json(folder / REPORT_FILE).get("held_out", {}).get("shards", [])
+    if not limit or not names:
+        return []
+    documents = [
+        (shard[i], int(shard.text_bytes[i]))
+        for shard in open_shards(folder, "held_out", sha256)
+        for i in range(len(shard))
+    ]
+    return [documents[i] for i in choose_documents([len(ids) for ids, _ in documents], limit)]
+
+
+def _identity(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -> dict[str, Any]:
+    tables: dict[str, Settings] = {
+        "model": recipe.table(ModelSettings),
+        "tokens": recipe.table(TokensSettings),
+        "optimizer": recipe.table(OptimizerSettings),
+        "training": recipe.table(TrainingSettings),
+    }
+    identity: dict[str, Any] = {"run.seed": recipe.table(RunSettings).seed}
+    for table, settings in tables.items():
+        for key, value in settings.model_dump(mode="json").items():
+            if table != "training" or key not in FREE_TO_CHANGE:
+                identity[f"{table}.{key}"] = value
+    identity["tokenizer.sha256"] = tokenizer.sha256
+    identity["tokens.shards"] = fingerprint([shard.facts for shard in shards])
+    return identity

@@ -1,0 +1,115 @@
+"""What is decided once, before the first step, and never again: length, precision, threads.
+
+A budget in minutes cannot be kept exactly and reproducibly at the same time: a learning rate
+that follows the clock makes no two runs alike. So the clock is read before the first step only.
+A trial of real steps on throwaway weights is timed, the number of steps is worked out from it
+and fixed, the weights are made anew from the seed. From then on every step is a function of its
+number, and a run that resumes takes the plan as it was written, on a slower machine too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from codekiln.errors import ShardError
+from codekiln.training.settings import TrainingSettings
+
+MARKS = 10  # evaluations and checkpoints a run, where the recipe names no interval
+LARGEST_INTERVAL = 1000  # steps, likewise
+FORWARD_SHARE = 0.4  # of a training step's time: an evaluation of as many tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Measured seconds: forward and backward of one micro-batch; one update of the weights."""
+
+    micro_batch_seconds: float
+    update_seconds: float
+
+    def step_seconds(self, accumulation: int) -> float:
+        """Seconds of one optimiser step."""
+        return self.micro_batch_seconds * accumulation + self.update_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run's fixed quantities. `trial_seconds`: seconds a step, by precision, where measured."""
+
+    total_steps: int
+    tokens_per_step: int
+    dtype: str
+    threads: int
+    checkpoint_every: int
+    evaluate_every: int
+    trial_seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def decide(
+    settings: TrainingSettings,
+    *,
+    sequence_length: int,
+    epoch_sequences: int,
+    precisions: list[str],
+    threads: int,
+    trial: Callable[[str], Timing],
+    fastest: Callable[[dict[str, float]], str],
+) -> Plan:
+    """Fix a run's length and precision; `trial` is called only where something is to be measured.
+
+    Raises:
+        ShardError: when the tokens do not fill one step.
+    """
+    sequences = settings.batch_size * settings.gradient_accumulation
+    tokens_per_step = sequences * sequence_length
+    if epoch_sequences < sequences:
+        raise ShardError(
+            "training tokens",
+            got=f"{epoch_sequences} sequences of {sequence_length} tokens",
+            wanted=f"at least one step of {sequences}",
+            remedy="add repositories, or lower training.batch_size, "
+            "training.gradient_accumulation or tokens.sequence_length",
+        )
+    seconds: dict[str, float] = {}
+    if len(precisions) > 1 or settings.max_minutes:
+        seconds = {
+            dtype: trial(dtype).step_seconds(settings.gradient_accumulation)
+            for dtype in precisions
+        }
+    dtype = fastest(seconds) if len(precisions) > 1 else precisions[0]
+    limits = [settings.steps, -(-settings.tokens // tokens_per_step)]
+    if settings.max_minutes:
+        limits.append(_steps_in_time(settings, seconds[dtype], tokens_per_step))
+    set_limits = [limit for limit in limits if limit]
+    total = min(set_limits) if set_limits else epoch_sequences // sequences
+    return Plan(
+        total_steps=max(total, 1),
+        tokens_per_step=tokens_per_step,
+        dtype=dtype,
+        threads=threads,
+        checkpoint_every=settings.checkpoint_every or _interval(total),
+        evaluate_every=settings.evaluate_every or _interval(total),
+        trial_seconds=seconds,
+    )
+
+
+def _interval(total_steps: int) -> int:
+    return max(1, min(-(-total_steps // MARKS), LARGEST_INTERVAL))
+
+
+def _steps_in_time(
+    settings: TrainingSettings, step_seconds: float, tokens_per_step: int
+) -> int:
+    """Steps that fit into `max_minutes` beside the evaluations; at least half is training."""
+    budget = settings.max_minutes * 60
+    evaluation = step_seconds * FORWARD_SHARE * settings.evaluate_tokens / tokens_per_step
+    if settings.evaluate_every:
+        steps = (budget - evaluation) / (step_seconds + evaluation / settings.evaluate_every)
+    else:
+        steps = (budget - (MARKS + 1) * evaluation) / step_seconds
+    return max(int(steps), int(budget / 2 / step_seconds), 1)

@@ -1,0 +1,46 @@
+"""Where bfloat16 helps: matrix products under autocast, while the weights stay float32."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+SPEEDUP_WANTED = 1.1  # below this the lost digits are not worth it
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` to a device; `auto` is the GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def candidates(wanted: str, device: torch.device) -> list[str]:
+    """The precisions that the setting `dtype` leaves open here, the safest first.
+
+    With `auto` a GPU that has bfloat16 uses it. A CPU that has instructions for it (AVX512_BF16,
+    AMX) leaves both open: whether they win depends on the model's size, so a trial decides.
+    """
+    if wanted != "auto":
+        return [wanted]
+    if device.type == "cuda":
+        return ["bfloat16" if torch.cuda.is_bf16_supported() else "float32"]
+    features = torch.cpu.get_capabilities()
+    has_bfloat16 = any("bf16" in name and present for name, present in features.items())
+    return ["float32", "bfloat16"] if has_bfloat16 else ["float32"]
+
+
+def fastest(seconds: dict[str, float]) -> str:
+    """The precision to use, given the seconds that a step took in each."""
+    if len(seconds) == 1:
+        return next(iter(seconds))
+    gain = seconds["float32"] / seconds["bfloat16"]
+    return "bfloat16" if gain >= SPEEDUP_WANTED else "float32"
+
+
+def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:
+    """The context in which a forward pass runs."""
+    if dtype == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,379 @@
+"""The loop end to end on a tiny model: learning, resuming, stopping, refusing."""
+
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from codekiln.errors import CheckpointError, RecipeError, ShardError, UserError
+from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.weights import load_model
+from codekiln.recipe import Recipe
+from codekiln.tokens.cursor import Cursor
+from codekiln.tokens.pack import open_shards
+from codekiln.training.build import new_stepper
+from codekiln.training.inputs import open_inputs
+from codekiln.training.interrupt import only_one
+from codekiln.training.loop import EvaluationPoint, train
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def override(folder: Path, *overrides: str) -> Recipe:
+    return Recipe.load(folder.parent / "recipe.toml", overrides)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same_bits(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    recipe = str(folder.parent / "recipe.toml")
+    program = [sys.executable, "-m", "codekiln.cli.main", "train", recipe, "--out", str(folder)]
+    return [*program, *arguments]
+
+
+def test_a_run_learns_and_leaves_all_that_it_promises(recipe: Recipe, run_folder: Path) -> None:
+    points: list[EvaluationPoint] = []
+
+    def callback(point: EvaluationPoint) -> dict[str, float]:
+        points.append(point)
+        assert not point.model.training
+        return {"answer": 42.0}
+
+    result = train(recipe, run_folder, callbacks=[callback])
+    assert (result.status, result.step, result.total_steps) == ("finished", 12, 12)
+    assert result.tokens == 12 * 2 * 4 * 32
+
+    metrics = rows(run_folder)
+    steps = [row for row in metrics if "loss_nats_per_token" in row]
+    assert [row["step"] for row in steps] == list(range(1, 13))
+    assert steps[0]["learning_rate"] == pytest.approx(1e-2)  # warm-up: a tenth of 12 steps is 1
+    assert steps[-1]["loss_nats_per_token"] < steps[0]["loss_nats_per_token"] - 1
+    assert {"gradient_norm", "tokens", "tokens_per_second", "step_seconds", "loader_seconds"} < set(
+        steps[0]
+    )
+    assert steps[0]["memory_peak_bytes"] > 10_000_000
+    evaluations = [row for row in metrics if "held_out_bits_per_byte" in row]
+    assert [row["step"] for row in evaluations] == [0, 6, 12]
+    assert all(row["answer"] == 42.0 for row in evaluations)
+    assert evaluations[-1]["held_out_bits_per_byte"] == result.bits_per_byte
+    assert evaluations[-1]["held_out_bits_per_byte"] < evaluations[0]["held_out_bits_per_byte"] - 1
+    assert [point.step for point in points] == [0, 6, 12]
+
+    assert sorted(os.listdir(run_folder / "checkpoints")) == [
+        ".lock",
+        "plan.json",
+        "step-00000008",
+        "step-00000012",
+    ]
+    assert Recipe.load(run_folder / "recipe.toml").fingerprint() == recipe.fingerprint()
+    model = load_model(run_folder / "model")
+    assert torch.equal(
+        model.model.embed_tokens.weight, weights(run_folder)["model.embed_tokens.weight"]
+    )
+    assert (run_folder / "model" / "tokenizer.json").is_file()
+
+
+def test_an_untrained_model_codes_held_out_text_like_a_uniform_one(
+    recipe: Recipe, run_folder: Path
+) -> None:
+    inputs = open_inputs(recipe, run_folder)
+    values = []
+
+    def callback(point: EvaluationPoint) -> None:
+        assert point.held_out is not None
+        values.append(point.held_out)
+
+    train(override(run_folder, "training.steps=1"), run_folder, callbacks=[callback])
+    shard = open_shards(run_folder / "tokens", "held_out")[0]
+    assert sum(inputs.held_out_bytes) < shard.text_bytes.sum()  # the cap leaves some out
+    tokenizer = inputs.tokenizer
+    sizes = [sum(len(tokenizer.token_bytes(int(i))) for i in ids) for ids in inputs.held_out]
+    assert sizes == list(inputs.held_out_bytes)
+    tokens = sum(len(ids) - 1 for ids in inputs.held_out)
+    expected = math.log2(tokenizer.vocab_size) * tokens / sum(sizes)
+    assert values[0].bits_per_byte == pytest.approx(expected, rel=0.02)
+
+
+def test_a_second_run_has_nothing_to_do(recipe: Recipe, run_folder: Path) -> None:
+    train(recipe, run_folder)
+    before = (run_folder / "metrics.jsonl").read_bytes()
+    for resume in (False, True):
+        result = train(recipe, run_folder, resume=resume)
+        assert (result.status, result.step) == ("nothing to do", 12)
+    assert (run_folder / "metrics.jsonl").read_bytes() == before
+    kept = weights(run_folder)
+    shutil.rmtree(run_folder / "model")  # killed between the last checkpoint and the model
+    assert train(recipe, run_folder, resume=True).status == "finished"
+    assert same_bits(weights(run_folder), kept)
+
+
+def test_accumulation_equals_a_larger_batch(run_folder: Path) -> None:
+    losses = []
+    for batch_size, accumulation in ((8, 1), (2, 4)):
+        recipe = override(
+            run_folder,
+            f"training.batch_size={batch_size}",
+            f"training.gradient_accumulation={accumulation}",
+        )
+        inputs = open_inputs(recipe, run_folder)
+        stepper = new_stepper(recipe, inputs, torch.device("cpu"), "float32")
+        cursor, seen = Cursor(), []
+        for _ in range(3):
+            batches = []
+            for _ in range(accumulation):
+                batch, cursor = inputs.loader.batch(cursor)
+                batches.append(batch)
+            result = stepper.step(batches, 1e-3)
+            seen.append((result.loss_nats_per_token, result.gradient_norm))
+        losses.append(seen)
+    # targets at document borders are ignored, so micro-batches weigh unequally
+    assert np.allclose(losses[0], losses[1], rtol=2e-5)
+
+
+def test_clipping_bounds_the_gradient_that_is_used(run_folder: Path) -> None:
+    recipe = override(run_folder, "optimizer.gradient_clip=0.01")
+    inputs = open_inputs(recipe, run_folder)
+    stepper = new_stepper(recipe, inputs, torch.device("cpu"), "float32")
+    seen: list[float] = []
+    update = stepper.optimizer.step
+
+    def step() -> None:
+        norms = [p.grad.norm() for p in stepper.model.parameters() if p.grad is not None]
+        seen.append(float(torch.stack(norms).norm()))
+        update()
+
+    stepper.optimizer.step = step  # type: ignore[assignment, method-assign]
+    result = stepper.step([inputs.loader.batch(Cursor())[0]], 1e-3)
+    assert result.gradient_norm > 0.1
+    assert seen == [pytest.approx(0.01, rel=1e-3)]
+
+
+# resuming
+
+
+@pytest.fixture
+def unbroken(recipe: Recipe, run_folder: Path) -> dict[str, Tensor]:
+    """Final weights of a run that never stopped, in a folder of its own."""
+    folder = run_folder.parent / "unbroken"
+    shutil.copytree(run_folder, folder)
+    subprocess.run(command(folder), env=ENVIRONMENT, check=True, capture_output=True, timeout=120)
+    return weights(folder)
+
+
+def steps_done(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("gradient_norm") if path.exists() else 0
+
+
+def kill_after(folder: Path, step: int, number: signal.Signals, *arguments: str) -> int:
+    """Start a run, wait for its row of `step`, send a signal; its exit status."""
+    process = subprocess.Popen(
+        command(folder, *arguments), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while steps_done(folder) < step and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_steps_and_resumed_the_weights_are_bit_equal(
+    run_folder: Path, unbroken: dict[str, Tensor], seed: int
+) -> None:
+    draw = random.Random(seed)
+    kills = sorted(draw.sample(range(1, 12), 2))
+    statuses = [kill_after(run_folder, step, signal.SIGKILL, "--resume") for step in kills]
+    assert -signal.SIGKILL in statuses
+    done = subprocess.run(
+        command(run_folder, "--resume"), env=ENVIRONMENT, check=True, capture_output=True
+    )
+    assert b"12 steps" in done.stdout or b"nothing to do" in done.stdout
+    assert same_bits(weights(run_folder), unbroken)
+    steps = [row["step"] for row in rows(run_folder) if "gradient_norm" in row]
+    assert steps == list(range(1, 13))  # no step stands twice
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_a_checkpoint_first(
+    run_folder: Path, unbroken: dict[str, Tensor], number: signal.Signals
+) -> None:
+    status = kill_after(run_folder, 2, number)
+    assert status == 130
+    saved = sorted(p.name for p in (run_folder / "checkpoints").glob("step-*"))
+    assert saved[-1] == f"step-{steps_done(run_folder):08d}"
+    done = subprocess.run(
+        command(run_folder), env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "an unfinished run" in done.stderr
+    assert "--resume" in done.stderr
+    subprocess.run(command(run_folder, "--resume"), env=ENVIRONMENT, check=True, timeout=120)
+    assert same_bits(weights(run_folder), unbroken)
+
+
+def test_a_budget_in_minutes_is_fixed_before_the_first_step(run_folder: Path) -> None:
+    recipe = override(run_folder, "training.max_minutes=0.02", "training.steps=100000")
+
+    class Stop(Exception):
+        pass
+
+    def stop(point: EvaluationPoint) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, run_folder, callbacks=[stop])
+    plan = json.loads((run_folder / "checkpoints" / "plan.json").read_text())["plan"]
+    assert 1 <= plan["total_steps"] < 100_000
+    plan_file = run_folder / "checkpoints" / "plan.json"
+    text = plan_file.read_text().replace(f'"total_steps": {plan["total_steps"]}', '"total_steps": 5')
+    plan_file.write_text(text)  # as if a slower machine had planned
+    result = train(recipe, run_folder, resume=True)
+    assert (result.status, result.step) == ("finished", 5)
+
+
+def test_damaged_checkpoints_are_passed_over(
+    recipe: Recipe, run_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(recipe, run_folder)
+    expected = weights(run_folder)
+    shutil.rmtree(run_folder / "model")
+    newest = run_folder / "checkpoints" / "step-00000012"
+    path = newest / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with caplog.at_level("WARNING", logger="codekiln"):
+        result = train(recipe, run_folder, resume=True)
+    assert "passing over a damaged checkpoint" in caplog.text
+    assert (result.status, result.step) == ("finished", 12)
+    assert same_bits(weights(run_folder), expected)
+    for folder in (run_folder / "checkpoints").glob("step-*"):
+        (folder / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="none that is whole"):
+        train(recipe, run_folder, resume=True)
+
+
+def test_a_bfloat16_run_resumes_to_the_same_bits(run_folder: Path) -> None:
+    recipe = override(run_folder, "training.dtype=bfloat16")
+    other = run_folder.parent / "other"
+    shutil.copytree(run_folder, other)
+    train(recipe, other)
+    stop_at = 5
+
+    def stop(point: EvaluationPoint) -> None:
+        if point.step > stop_at:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(recipe, run_folder, callbacks=[stop])
+    train(recipe, run_folder, resume=True)
+    assert same_bits(weights(run_folder), weights(other))
+
+
+# refusing
+
+
+def test_a_resumed_run_must_be_the_same_run(recipe: Recipe, run_folder: Path) -> None:
+    train(recipe, run_folder)
+    changed = override(run_folder, "optimizer.learning_rate=0.5", "model.num_hidden_layers=3")
+    with pytest.raises(CheckpointError) as caught:
+        train(changed, run_folder, resume=True)
+    assert "model.num_hidden_layers = 2 there, 3 here" in str(caught.value)
+    assert "optimizer.learning_rate = 0.01 there, 0.5 here" in str(caught.value)
+    assert "training" not in caught.value.got
+    free = override(run_folder, "training.log_every=3", "training.evaluate_every=2")
+    assert train(free, run_folder, resume=True).status == "nothing to do"
+
+
+def test_without_tokens_the_command_to_run_is_named(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(ShardError) as caught:
+        train(recipe, tmp_path / "empty")
+    assert f"codekiln tokens pack {recipe.path}" in caught.value.remedy
+
+
+def test_tokens_of_another_tokenizer_are_refused(recipe: Recipe, run_folder: Path) -> None:
+    sidecar = run_folder / "tokens" / "train-00000.json"
+    facts = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**facts, "tokenizer_sha256": "0" * 64}))
+    with pytest.raises(ShardError, match="another tokenizer"):
+        train(recipe, run_folder)
+
+
+def test_a_vocabulary_smaller_than_the_tokenizer_is_refused(run_folder: Path) -> None:
+    with pytest.raises(RecipeError, match="vocab_size = 100"):
+        train(override(run_folder, "model.vocab_size=100"), run_folder)
+
+
+def test_a_context_shorter_than_the_sequences_is_refused(run_folder: Path) -> None:
+    with pytest.raises(RecipeError, match="max_position_embeddings"):
+        train(override(run_folder, "model.max_position_embeddings=16"), run_folder)
+
+
+def test_only_one_process_trains_in_a_folder(recipe: Recipe, run_folder: Path) -> None:
+    with only_one(run_folder / "checkpoints"), pytest.raises(UserError, match="another process"):
+        train(recipe, run_folder)
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, bad_calls: set[int]) -> None:
+    """Make the loss of some training micro-batches (numbered from 1) not a number."""
+    calls, honest = [0], LlamaForCausalLM.loss
+
+    def loss(self: LlamaForCausalLM, *arguments: Any, **keywords: Any) -> Tensor:
+        value: Tensor = honest(self, *arguments, **keywords)
+        if not self.training:
+            return value
+        calls[0] += 1
+        return value * math.nan if calls[0] in bad_calls else value
+
+    monkeypatch.setattr(LlamaForCausalLM, "loss", loss)
+
+
+def test_a_loss_that_is_not_finite_is_skipped_and_counted(
+    recipe: Recipe,
+    run_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    poison(monkeypatch, {5, 6})  # two micro-batches a step: step 3
+    with caplog.at_level("WARNING", logger="codekiln"):
+        result = train(recipe, run_folder)
+    assert result.status == "finished"
+    assert "step 3 skipped: loss nan" in caplog.text
+    steps = {row["step"]: row for row in rows(run_folder) if "gradient_norm" in row}
+    assert steps[3]["loss_nats_per_token"] is None
+    assert [steps[s]["skipped_steps"] for s in (2, 3, 12)] == [0, 1, 1]
+    assert all(bool(value.isfinite().all()) for value in weights(run_folder).values())
+
+
+def test_too_many_such_steps_in_a_row_stop_the_run(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, set(range(9, 1000)))
+    recipe = override(run_folder, "training.max_skipped_steps=2")
+    with pytest.raises(UserError, match="3 steps in a row") as caught:
+        train(recipe, run_folder)
+    assert "learning_rate" in caught.value.remedy

@@ -1,0 +1,98 @@
+"""The length of a run from its budgets; the trial is played by known seconds."""
+
+import pytest
+
+from codekiln.errors import ShardError
+from codekiln.training.plan import Plan, Timing, decide
+from codekiln.training.precision import fastest
+from codekiln.training.settings import TrainingSettings
+
+SECONDS = {"float32": 0.5, "bfloat16": 0.25}
+
+
+def plan(precisions: tuple[str, ...] = ("float32",), **values: object) -> Plan:
+    asked: list[str] = []
+
+    def trial(dtype: str) -> Timing:
+        asked.append(dtype)
+        return Timing(micro_batch_seconds=SECONDS[dtype], update_seconds=0.1)
+
+    settings = TrainingSettings.model_validate(
+        {"batch_size": 4, "gradient_accumulation": 2, "evaluate_tokens": 0, **values}
+    )
+    made = decide(
+        settings,
+        sequence_length=100,
+        epoch_sequences=8000,
+        precisions=list(precisions),
+        threads=2,
+        trial=trial,
+        fastest=fastest,
+    )
+    assert sorted(made.trial_seconds) == sorted(asked)
+    return made
+
+
+def test_without_a_budget_one_pass_over_the_tokens() -> None:
+    made = plan()
+    assert (made.total_steps, made.tokens_per_step) == (1000, 800)
+    assert (made.evaluate_every, made.checkpoint_every) == (100, 100)
+    assert made.trial_seconds == {}  # nothing to measure
+
+
+@pytest.mark.parametrize(
+    ("values", "steps"),
+    [
+        ({"steps": 77}, 77),
+        ({"tokens": 80_000}, 100),
+        ({"tokens": 80_001}, 101),
+        ({"tokens": 1}, 1),
+        ({"steps": 77, "tokens": 8000}, 10),
+        ({"max_minutes": 1.12}, 61),  # 67.2 s at 2 * 0.5 + 0.1 s a step
+        ({"max_minutes": 1.12, "steps": 12}, 12),
+        ({"max_minutes": 0.001}, 1),
+    ],
+)
+def test_the_smallest_budget_holds(values: dict[str, object], steps: int) -> None:
+    assert plan(**values).total_steps == steps
+
+
+def test_minutes_count_the_evaluations_too() -> None:
+    # an evaluation of 1000 steps' tokens at 40% of a step: 440 s; eleven of them and the steps
+    # would not fit into two hours: half of it stays for training
+    assert plan(max_minutes=120, evaluate_tokens=800_000).total_steps == int(3600 / 1.1)
+    # one of 10 steps' tokens takes 4.4 s: (6600 - 11 * 4.4) / 1.1
+    assert plan(max_minutes=110, evaluate_tokens=8000).total_steps == 5956
+    every = plan(max_minutes=110, evaluate_tokens=8000, evaluate_every=10)
+    assert every.total_steps == int((6600 - 4.4) / (1.1 + 0.44))
+
+
+def test_the_faster_precision_is_kept_with_its_length() -> None:
+    made = plan(("float32", "bfloat16"), max_minutes=1.0)
+    assert made.dtype == "bfloat16"
+    assert made.total_steps == 100  # at 0.6 s a step
+    assert made.trial_seconds == pytest.approx({"float32": 1.1, "bfloat16": 0.6})
+
+
+def test_a_small_gain_does_not_pay() -> None:
+    assert fastest({"float32": 1.0, "bfloat16": 0.95}) == "float32"
+    assert fastest({"float32": 1.0, "bfloat16": 0.90}) == "bfloat16"
+    assert fastest({"bfloat16": 1.0}) == "bfloat16"
+
+
+def test_long_runs_save_at_least_every_thousand_steps() -> None:
+    made = plan(steps=50_000)
+    assert (made.evaluate_every, made.checkpoint_every) == (1000, 1000)
+    made = plan(steps=50_000, evaluate_every=7, checkpoint_every=3)
+    assert (made.evaluate_every, made.checkpoint_every) == (7, 3)
+
+
+def test_too_few_tokens_for_a_step() -> None:
+    with pytest.raises(ShardError, match="8000 sequences") as caught:
+        plan(batch_size=8001)
+    assert "training.batch_size" in caught.value.remedy
+
+
+def test_a_plan_survives_json() -> None:
+    made = plan(("float32", "bfloat16"), max_minutes=1.0)
+    assert Plan(**made.to_json()) == made
