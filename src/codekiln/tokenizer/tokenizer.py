@@ -311,7 +311,7 @@ def _fast(description: Mapping[str, Any], kept: Iterable[str]) -> bool:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in (SPECIAL_FILE, CONFIG_FILE):  # the second overrules the first
+    for name in (CONFIG_FILE, SPECIAL_FILE):  # the first overrules the second
         path = folder / name
         if not path.exists():
             continue
@@ -321,5 +321,5 @@ def _read_config(folder: Path) -> dict[str, Any]:
             raise TokenizerError(path, got=f"a damaged file ({error})", wanted="JSON") from error
         if not isinstance(content, dict):
             raise TokenizerError(path, got="not a table", wanted="a JSON object")
-        found |= {key: value for key, value in content.items() if value is not None}
+        found |= {k: v for k, v in content.items() if found.get(k) is None}
     return found

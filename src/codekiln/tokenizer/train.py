@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import tokenizers
 from tokenizers import decoders, models, trainers
 
 from codekiln.errors import TokenizerError
 from codekiln.log import Progress, logger
+from codekiln.storage import fingerprint, read_json, write_json
 from codekiln.tokenizer.alphabet import BYTE_TO_CHARACTER
 from codekiln.tokenizer.chat import CHAT_TEMPLATE
 from codekiln.tokenizer.settings import TokenizerSettings
 from codekiln.tokenizer.special import BOS, EOS, PAD, SPELLINGS
 from codekiln.tokenizer.split import DESCRIPTION
-from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokenizer.tokenizer import MODEL_FILE, Tokenizer
 
+NOTE_FILE = "training.json"
+_FORMAT = 1  # raise it when the same text would give another tokenizer
 _PIECE_CHARACTERS = 65_536
 
 
@@ -67,6 +71,41 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
             settings.vocab_size,
         )
     return Tokenizer(library.to_str(pretty=True), configuration())
+
+
+def train_into(
+    folder: Path, texts: Callable[[], Iterable[str]], settings: TokenizerSettings, *, inputs: str
+) -> tuple[Tokenizer, bool]:
+    """Train and save a tokenizer, unless `folder` holds the one of these inputs and settings.
+
+    Args:
+        texts: opens the texts; called only if there is training to do.
+        inputs: a fingerprint of the texts.
+
+    Returns:
+        The tokenizer, and whether it was trained just now.
+
+    Raises:
+        TokenizerError: when there is no text, or another tokenizer stands in the folder that was
+            not trained here (a copied one is never overwritten).
+    """
+    note = folder / NOTE_FILE
+    made_from = fingerprint([_FORMAT, inputs, settings.model_dump(mode="json")])
+    if (folder / MODEL_FILE).exists():
+        if not note.exists():
+            raise TokenizerError(
+                folder,
+                got="a tokenizer that was not trained here",
+                wanted="an empty folder",
+                remedy="to keep it, leave this step out; else remove the folder",
+            )
+        if read_json(note).get("made_from") == made_from:
+            return Tokenizer.load(folder), False
+    tokenizer = train(texts(), settings)
+    write_json(note, {"made_from": "under way"})  # a kill from here on: trained here, not whole
+    tokenizer.save(folder)
+    write_json(note, {"made_from": made_from, "settings": settings.model_dump(mode="json")})
+    return tokenizer, True
 
 
 def configuration() -> dict[str, object]:

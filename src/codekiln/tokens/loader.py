@@ -59,22 +59,22 @@ class Loader:
             or [np.empty(0, dtype=np.int64)]
         )
         tokens = int(self._offsets[-1])
-        self.sequences = max(tokens - 1, 0) // sequence_length
-        self.batches_per_epoch = self.sequences // batch_size
+        self.epoch_sequences = max(tokens - 1, 0) // sequence_length
+        self.batches_per_epoch = self.epoch_sequences // batch_size
         if not self.batches_per_epoch:
             raise ShardError(
                 shards[0].prefix.parent if shards else "token shards",
-                got=f"{tokens:,} tokens: {self.sequences:,} sequences of {sequence_length:,}",
+                got=f"{tokens:,} tokens: {self.epoch_sequences:,} sequences of {sequence_length:,}",
                 wanted=f"at least one batch of {batch_size:,} sequences",
                 remedy="give more text, or a smaller tokens.sequence_length or batch",
             )
 
     def batch(self, cursor: Cursor) -> tuple[Batch, Cursor]:
         """The batch at `cursor`, and the cursor behind it."""
-        if cursor.index < 0 or cursor.index + self.batch_size > self.sequences:
+        if cursor.index < 0 or cursor.index + self.batch_size > self.epoch_sequences:
             cursor = Cursor(epoch=cursor.epoch + 1, index=0)
         places = np.arange(cursor.index, cursor.index + self.batch_size, dtype=np.int64)
-        chosen = permuted(places, self.sequences, seed=self.seed, epoch=cursor.epoch)
+        chosen = permuted(places, self.epoch_sequences, seed=self.seed, epoch=cursor.epoch)
         batch = self.sequences_at(chosen, cursor)
         return batch, Cursor(epoch=cursor.epoch, index=cursor.index + self.batch_size)
 

@@ -330,14 +330,21 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
             encoded = encode_documents(
                 itertools.chain([first], documents), tokenizer, settings, seed=job.seed
             )
-            report = _write_shard(job, split, encoded, lambda n, t: (counts.add(n, t), show()))
+            report = _write_shard(job, split, _watched(encoded, counts, show))
             splits[split] = asdict(report)
     return splits
 
 
-def _write_shard(
-    job: _Job, split: str, encoded: Iterable[Encoded], tick: Callable[[int, int], object]
-) -> SplitReport:
+def _watched(
+    encoded: Iterable[Encoded], counts: _Counts, show: Callable[[], None]
+) -> Iterator[Encoded]:
+    for document in encoded:
+        yield document
+        counts.add(document.text_bytes, len(document.ids))
+        show()
+
+
+def _write_shard(job: _Job, split: str, encoded: Iterable[Encoded]) -> SplitReport:
     name = f"{split}-{_piece(job.number)}"
     facts = {
         "tokenizer_sha256": job.tokenizer_sha256,
@@ -354,7 +361,6 @@ def _write_shard(
             files += document.files
             fim_files += document.fim_files
             text_bytes += document.text_bytes
-            tick(document.text_bytes, len(document.ids))
     return SplitReport(
         shards=(name,),
         documents=documents,

@@ -1,0 +1,146 @@
+import inspect
+import json
+import logging
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codekiln.errors import TokenizerError
+from codekiln.recipe import Recipe
+from codekiln.tokenizer.settings import SMALLEST_VOCABULARY, TokenizerSettings
+from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokenizer.train import sample, train, train_into
+
+SOURCE = inspect.getsource(json.decoder)
+
+
+def test_vocab_size_counts_everything():
+    for size in (SMALLEST_VOCABULARY, 300, 777):
+        assert train([SOURCE], TokenizerSettings(vocab_size=size)).vocab_size == size
+
+
+def test_smallest_vocabulary_is_bytes_and_controls():
+    tokenizer = train([SOURCE], TokenizerSettings(vocab_size=SMALLEST_VOCABULARY))
+    assert tokenizer.encode("abc ") == [tokenizer.encode(c)[0] for c in "abc "]
+    assert {tokenizer.token_bytes(i) for i in range(256)} == {bytes([b]) for b in range(256)}
+
+
+def test_too_small_a_vocabulary_is_refused():
+    with pytest.raises(Exception, match="greater than or equal to 265"):
+        Recipe.from_values({"tokenizer": {"vocab_size": 264}})
+
+
+def test_too_little_text_warns_and_says_how_many(caplog):
+    with caplog.at_level(logging.WARNING, logger="codekiln"):
+        tokenizer = train(["ab ab ab\n"], TokenizerSettings(vocab_size=5000))
+    assert tokenizer.vocab_size < 300
+    assert str(tokenizer.vocab_size) in caplog.text and "5000" in caplog.text
+
+
+def test_no_text_is_an_error():
+    for texts in ([], [""]):
+        with pytest.raises(TokenizerError, match="no text"):
+            train(texts, TokenizerSettings())
+
+
+def test_merges_are_learnt():
+    tokenizer = train(["function value\n" * 50], TokenizerSettings(vocab_size=320))
+    assert len(tokenizer.encode("function value")) == 2
+
+
+def test_min_frequency_holds():
+    settings = TokenizerSettings(vocab_size=320, min_frequency=10)
+    tokenizer = train(["abc " * 9 + "xyz " * 11], settings)
+    assert len(tokenizer.encode(" xyz")) < 4 == len(tokenizer.encode(" abc"))
+
+
+def test_merges_never_cross_what_the_pre_tokenizer_splits():
+    tokenizer = train(["a\n\nb\n\n12 12 x.y(\n" * 100], TokenizerSettings(vocab_size=400))
+    assert len(tokenizer.encode("\n\n")) == 2
+    assert len(tokenizer.encode("12")) == 2
+    assert len(tokenizer.encode("x.")) == 2
+
+
+def test_order_of_the_texts_and_cores_do_not_matter(tmp_path):
+    texts = [SOURCE[i : i + 900] for i in range(0, len(SOURCE), 900)]
+    settings = TokenizerSettings(vocab_size=900, sample_bytes=6000)
+    wanted = train(texts, settings).sha256
+    random.Random(1).shuffle(texts)
+    assert train(texts, settings).sha256 == wanted
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    code = (
+        "import json,sys; from codekiln.tokenizer.train import train;"
+        "from codekiln.tokenizer.settings import TokenizerSettings as S;"
+        "print(train(json.load(open(sys.argv[1])), S(vocab_size=900, sample_bytes=6000)).sha256)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "texts.json")],
+        env={"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == wanted
+
+
+@given(
+    texts=st.lists(st.text(st.sampled_from("aé中\n"), min_size=1, max_size=300), max_size=20),
+    limit=st.integers(1, 2000),
+)
+def test_sample_is_bounded_and_whole_when_it_fits(texts, limit):
+    total = sum(len(t.encode()) for t in texts)
+    got = sample(texts, limit)
+    if total <= limit:
+        assert sorted(got) == sorted(texts)
+    else:
+        size = sum(len(t.encode()) for t in got)
+        assert size <= limit or len(got) == 1
+        longest = max(len(t.encode()) for t in texts)
+        assert size > limit - longest
+    assert got == sample(texts[::-1], limit)
+
+
+def test_sample_draws_from_everywhere():
+    texts = [f"{i:06d}\n" * 20 for i in range(2000)]
+    got = sorted(int(t[:6]) for t in sample(texts, 140 * 400))
+    assert len(got) == 400
+    halves = sum(i < 1000 for i in got)
+    assert 140 < halves < 260  # 200 expected, standard deviation 9
+
+
+def test_long_texts_are_cut_after_lines_and_lose_nothing():
+    text = "".join(f"line {i}\n" for i in range(30000)) + "x" * 200_000
+    pieces = sample([text], 10**7)
+    assert len(pieces) > 5
+    assert sum(map(len, pieces)) == len(text)
+    assert sum(p.endswith("\n") for p in pieces) >= 4
+
+
+def test_lone_surrogates_do_not_stop_training():
+    assert train([SOURCE, "x\ud800y"], TokenizerSettings(vocab_size=300)).vocab_size == 300
+
+
+def test_trained_folder_is_left_alone_until_inputs_change(tmp_path):
+    settings = TokenizerSettings(vocab_size=300)
+    first, now = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    assert now
+
+    def must_not_open():
+        raise AssertionError("opened")
+
+    again, now = train_into(tmp_path, must_not_open, settings, inputs="a")
+    assert not now and again.sha256 == first.sha256
+    other, now = train_into(tmp_path, lambda: [SOURCE[:3000]], settings, inputs="b")
+    assert now and other.sha256 != first.sha256
+    assert Tokenizer.load(tmp_path).sha256 == other.sha256
+
+
+def test_a_copied_tokenizer_is_never_overwritten(trained, tmp_path):
+    trained.save(tmp_path)
+    with pytest.raises(TokenizerError, match="not trained here"):
+        train_into(tmp_path, lambda: [SOURCE], TokenizerSettings(vocab_size=300), inputs="a")
+    assert Tokenizer.load(tmp_path).sha256 == trained.sha256
