@@ -72,7 +72,8 @@ def models() -> None:
 
     rows = []
     for name, preset in PRESETS.items():
-        config = ModelSettings(preset=name).config(vocab_size=preset.get("vocab_size", 4096))
+        settings = ModelSettings.model_validate({"preset": name})
+        config = settings.config(vocab_size=preset.get("vocab_size", 4096))
         shape = (
             config.hidden_size,
             config.intermediate_size,

@@ -144,8 +144,9 @@ class GitSource:
 
     def _files(self, intake: Intake) -> Iterator[tuple[str, str]]:
         """(path, blob id) of the regular files of the commit; counts what else is there."""
-        count = 0
-        for count, row in enumerate(self._rows(intake.limits.max_files), start=1):
+        empty = True
+        for row in self._rows(intake.limits.max_files):
+            empty = False
             facts, _, name = row.partition(b"\t")
             mode, kind, blob = facts.split(b" ")
             path = os.fsdecode(name)
@@ -157,7 +158,7 @@ class GitSource:
                 intake.tally.drop(FOREIGN)
             else:
                 yield path, blob.decode("ascii")
-        if not count:
+        if empty:
             raise SourceError(self._where, got="a commit without files", wanted="source files")
 
     def _rows(self, most: int) -> Iterator[bytes]:

@@ -29,7 +29,11 @@ class Source(Protocol):
     """One place that files come from."""
 
     name: str
-    revision: str
+
+    @property
+    def revision(self) -> str:
+        """What tells one state of the source from another."""
+        ...
 
     def blobs(self, intake: Intake) -> Iterator[tuple[str, bytes]]:
         """Paths and contents of the files that `intake` admits; the others are counted there."""
@@ -45,18 +49,23 @@ class Reading:
     Attributes:
         location: as given.
         name: of the repository: the folder's or archive's name.
-        revision: commit id, hash of an archive's bytes, or of a folder's paths, sizes and times:
-            equal revisions mean equal files.
         tally: what was seen, kept and dropped by the last iteration.
     """
 
     def __init__(self, location: str, source: Source, limits: Limits) -> None:
         self.location = location
         self.name = source.name
-        self.revision = source.revision
         self.tally = Tally()
         self._source = source
         self._limits = limits
+
+    @property
+    def revision(self) -> str:
+        """Commit id, or hash of an archive's bytes, or of a folder's paths, sizes and times.
+
+        Equal revisions mean equal files.
+        """
+        return self._source.revision
 
     def __iter__(self) -> Iterator[SourceFile]:
         """The files, decoded.
@@ -96,16 +105,16 @@ def open_repository(
     """
     text = os.fspath(location)
     limits = limits or Limits(max_file_bytes=max_file_bytes)
-    return Reading(text, _source(text, limits), limits)
+    return Reading(text, _source(text), limits)
 
 
-def _source(location: str, limits: Limits) -> Source:
+def _source(location: str) -> Source:
     path = Path(os.path.expanduser(location))  # noqa: PTH111 (Path.expanduser raises for "~nobody")
-    if os.path.lexists(path):
+    if location.strip() and os.path.lexists(path):
         if path.is_dir():
             return GitSource(path, "HEAD") if is_git_folder(path) else FolderSource(path)
         if path.is_file():
-            return ArchiveSource(path, limits)
+            return ArchiveSource(path)
         raise SourceError(
             location,
             got="neither a folder nor a file (a broken link, perhaps)",
@@ -114,7 +123,7 @@ def _source(location: str, limits: Limits) -> Source:
     split = _split_revision(location)
     if split is None:
         raise SourceError(
-            location,
+            location or "(empty)",
             got="no such file or folder",
             wanted="a folder, PATH@REVISION of a git repository, or an archive",
             remedy="check the path; relative paths start at the current folder",
