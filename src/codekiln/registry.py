@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+from functools import cache
 from typing import Any
 
 from codekiln.errors import UserError
@@ -70,6 +71,7 @@ def suggestion(name: str, known: Any) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+@cache  # reading every installed package's metadata takes tens of milliseconds
 def _entry_points(kind: str) -> dict[str, str]:
     points = importlib.metadata.entry_points(group=f"codekiln.{kind}")
     return {point.name: point.value for point in points}
