@@ -49,7 +49,7 @@ def read_completions(
             raise BenchmarkError(
                 place,
                 got=f"task_id {problem_id!r} is not in the benchmark",
-                wanted=f"one of {len(known)} ids such as {next(iter(known), '')!r}",
+                wanted=f"one of {len(known)} ids such as {problems[0].id!r}",
                 remedy=suggestion(problem_id, known),
             )
         taken = found[problem_id]

@@ -9,15 +9,21 @@ Source: DeepSeek-Coder §4.1 (HumanEval: zero-shot, greedy).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from codekiln.errors import BenchmarkError
 from codekiln.evaluation.completions import Sample
 from codekiln.evaluation.rows import read_rows, text_field
+from codekiln.evaluation.score import Score, score
 from codekiln.sandbox.limits import Limits
-from codekiln.types import Problem
+from codekiln.types import Completion, Problem
+
+if TYPE_CHECKING:
+    from codekiln.generation.infill import Prompt
+    from codekiln.tokenizer.tokenizer import Tokenizer
+    from codekiln.tokens.fim import Order
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 MAX_NEW_TOKENS = 500  # DeepSeek-Coder §4.1: 4096 tokens in, 500 out
@@ -44,6 +50,33 @@ class HumanEval:
         """
         path = find_file(data, self.folder, self.files)
         return read_problems(path, self._problem)
+
+    def load(self, data: Path, *, limit: int | None = None, seed: int = 0) -> list[Problem]:
+        """The first `limit` problems; nothing is drawn, so `seed` changes nothing."""
+        return self.problems(data)[:limit]
+
+    def prompt(
+        self, tokenizer: Tokenizer, problem: Problem, max_tokens: int, fim_order: Order
+    ) -> Prompt:
+        """The official prompt as it is: plain, without a path, not infilled."""
+        from codekiln.generation.infill import build_prompt
+
+        return build_prompt(
+            tokenizer, prefix=problem.prompt, max_tokens=max_tokens, mode="complete"
+        )
+
+    def score(
+        self, problems: Sequence[Problem], completions: Sequence[Completion], *, unsafe: bool
+    ) -> Score:
+        """Run the tests of every completion.
+
+        Raises:
+            SandboxError: no safe way to run them here.
+        """
+        samples = [
+            Sample(problem_id=c.problem_id, sample=c.sample, text=c.text) for c in completions
+        ]
+        return score(self, problems, samples, unsafe=unsafe)
 
     def program(self, problem: Problem, sample: Sample) -> str:
         """The Python program that passes if and only if the sample passes its tests."""
