@@ -134,8 +134,17 @@ def read_documents(folder: Path, split: str | None = None) -> Iterator[Document]
     if split is not None and split not in SPLITS:
         raise SourceError(folder, got=f"no split {split!r}", wanted="one of " + ", ".join(SPLITS))
     for path in shards(folder):
-        for batch in _batches(path):
-            yield from _documents(batch, split)
+        yield from read_shard(path, split)
+
+
+def read_shard(path: Path, split: str | None = None) -> Iterator[Document]:
+    """The documents of one Parquet file of a corpus, as `read_documents` gives them.
+
+    Raises:
+        SourceError: when the file is missing, damaged or of another kind.
+    """
+    for batch in _batches(path):
+        yield from _documents(batch, split)
 
 
 def shards(folder: Path) -> list[Path]:
