@@ -33,7 +33,9 @@ ODD = [
 @pytest.fixture(scope="session")
 def library(trained: Tokenizer) -> tokenizers.Tokenizer:
     """The library's own reading of the saved file: the oracle."""
-    return tokenizers.Tokenizer.from_str(trained._model)
+    library = tokenizers.Tokenizer.from_str(trained._model)
+    library.encode_special_tokens = True  # hypothesis does find their spellings
+    return library
 
 
 @given(data=st.binary(max_size=200))
@@ -97,7 +99,7 @@ def test_batch_with_a_surrogate_encodes_the_others_too(trained):
 
 def test_a_full_table_starts_over_with_the_same_ids(trained, monkeypatch):
     before = trained.encode("def read(path): return 1")
-    monkeypatch.setattr("codekiln.tokenizer.tokenizer._TABLE_PIECES", 0)
+    monkeypatch.setattr("codekiln.tokenizer.tokenizer._TABLE_BYTES", 0)
     assert trained.encode("def read(path): return 1") == before
     assert trained.encode("other words") and trained.encode("def read(path): return 1") == before
 

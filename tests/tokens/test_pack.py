@@ -69,7 +69,8 @@ def test_shards_hold_the_encoded_documents(sources, tokenizer, tokenizer_folder,
     )
 
 
-def test_processes_do_not_change_the_result(sources, tokenizer_folder, tmp_path):
+def test_processes_do_not_change_the_result(sources, tokenizer_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(pack_module, "_WORTH_PROCESSES_BYTES", 0)
     for processes in (1, 2):
         pack(
             sources,
@@ -179,7 +180,8 @@ def test_killed_and_run_again_it_is_whole(sources, tokenizer_folder, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(
         "import pickle, sys, time\nfrom pathlib import Path\n"
-        "from codekiln.tokens.pack import pack\nfrom codekiln.tokens.settings import TokensSettings\n"
+        "from codekiln.tokens.pack import pack\n"
+        "from codekiln.tokens.settings import TokensSettings\n"
         "def read(path, split):\n"
         "    for s, d in pickle.loads(path.read_bytes()):\n"
         "        if s == split:\n            time.sleep(0.02); yield d\n"

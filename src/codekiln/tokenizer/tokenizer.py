@@ -8,10 +8,10 @@ here is built without the control tokens; their ids come from `special`.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from codekiln.errors import TokenizerError
-from codekiln.storage import write_json, write_text
+from codekiln.storage import fingerprint, write_json, write_text
 from codekiln.tokenizer.alphabet import (
     BYTE_TO_CHARACTER,
     bytes_of_byte_level,
@@ -34,8 +34,8 @@ Ids = NDArray[np.int32]
 MODEL_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
-_TABLE_PIECES = 400_000  # about 100 MB
-_TABLE_PIECE_CHARACTERS = 64  # longer pieces rarely come back
+_TABLE_BYTES = 100_000_000
+_ENTRY_BYTES = 250  # of a short piece, its ids and its place in the table
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 
@@ -68,7 +68,7 @@ class Tokenizer:
         controls = {t["content"]: t["id"] for t in added if is_control(t) or t["id"] in named}
         kept = {t["content"]: t["id"] for t in added if t["content"] not in controls}
         self._controls = {i: s for s, i in ids.items() if i in named or s in controls}
-        self.sha256 = hashlib.sha256(f"{model}\0{self.special}".encode()).hexdigest()
+        self.sha256 = fingerprint([model, asdict(self.special)])
         self._bytes = self._token_bytes(description, vocabulary, kept)
         self._encoder = _encoder(description, set(controls), where)
         self._renamed = {
@@ -77,7 +77,8 @@ class Tokenizer:
         byte_level = _is_byte_level(description)
         self._byte_ids = [vocabulary.get(c) for c in BYTE_TO_CHARACTER] if byte_level else []
         self._fast = byte_level and not self._renamed and _fast(description, kept)
-        self._table: dict[str, bytes] = {}
+        self._table: dict[str, bytes] = {}  # piece -> its ids, int32
+        self._table_bytes = 0
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -161,15 +162,16 @@ class Tokenizer:
         if not self._fast:
             return [np.frombuffer(ids, dtype=np.int32) for ids in self._library(texts)]
         cut = [pieces(text) for text in texts]
-        if len(self._table) > _TABLE_PIECES:
-            self._table = {}
+        if self._table_bytes > _TABLE_BYTES:
+            self._table, self._table_bytes = {}, 0
         table = self._table  # other threads may put a new one in its place
         unknown = list(dict.fromkeys(p for text in cut for p in text if p not in table))
-        if not unknown:
-            return [_joined(table.__getitem__, text) for text in cut]
-        found = dict(zip(unknown, self._library(unknown), strict=True))
-        table.update((p, i) for p, i in found.items() if len(p) <= _TABLE_PIECE_CHARACTERS)
-        return [_joined(lambda p: found.get(p) or table.get(p, b""), text) for text in cut]
+        if unknown:
+            table.update(zip(unknown, self._library(unknown), strict=True))
+            self._table_bytes += sum(map(len, unknown)) + _ENTRY_BYTES * len(unknown)
+        return [
+            np.frombuffer(b"".join(map(table.__getitem__, text)), dtype=np.int32) for text in cut
+        ]
 
     def _library(self, texts: Sequence[str]) -> list[bytes]:
         encoded = self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -237,10 +239,6 @@ class Tokenizer:
         for token in self._controls:
             table[token] = b""
         return table
-
-
-def _joined(lookup: Callable[[str], bytes], text: Sequence[str]) -> Ids:
-    return np.frombuffer(b"".join(map(lookup, text)), dtype=np.int32)
 
 
 def _parse(model: str, where: str) -> dict[str, Any]:

@@ -133,18 +133,23 @@ def sample(texts: Iterable[str], limit: int) -> list[str]:
     """At most `limit` bytes of UTF-8 of `texts`, in pieces drawn evenly, in a fixed order.
 
     Texts are cut after line ends into pieces of about 64 K characters; those with the smallest
-    hashes stay. No more than `limit` bytes and one text are held at a time.
+    hashes stay, so the order of the texts makes no difference. No more than `limit` bytes and
+    one text are held at a time.
     """
     heap: list[tuple[bytes, str, int]] = []  # the largest hash on top: hashes are inverted
-    held = 0
+    held, bar = 0, b""
     for text in texts:
         for piece in _pieces(text):
             data = piece.encode("utf-8", "replace")
-            key = hashlib.blake2b(data, digest_size=16).digest()
-            heapq.heappush(heap, (bytes(255 - b for b in key), piece, len(data)))
+            digest = hashlib.blake2b(data, digest_size=16).digest()
+            key = bytes(255 - byte for byte in digest)
+            if key < bar:  # a smaller hash had to go already: the order must not matter
+                continue
+            heapq.heappush(heap, (key, piece, len(data)))
             held += len(data)
             while held > limit and len(heap) > 1:
-                held -= heapq.heappop(heap)[2]
+                bar, _, size = heapq.heappop(heap)
+                held -= size
     return [_whole(piece) for _, piece, _ in sorted(heap)]
 
 

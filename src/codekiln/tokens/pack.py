@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -33,6 +33,8 @@ SPLITS = ("train", "held_out")
 REPORT_FILE = "report.json"
 _SHAPING = {"fim_rate", "fim_order", "spm_rate"}  # sequences are cut when they are read
 _FORMAT = 1  # raise it when the same documents would give other ids
+
+_WORTH_PROCESSES_BYTES = 4_000_000  # Parquet; less is packed before other processes are up
 
 # (Parquet file, split) -> its documents; a function of a module, so that processes can share it
 Reader = Callable[[Path, str], Iterable[Document]]
@@ -243,7 +245,8 @@ def _run(jobs: Sequence[_Job], processes: int, total: int) -> Iterator[tuple[int
             rate = human_count(tokens / max(time.monotonic() - started, 1e-9))
             progress.advance(text_bytes - progress.done, f"{rate} tokens/s, {total} Parquet files")
 
-        if processes == 1 or len(jobs) <= 1:
+        size = sum(job.source.stat().st_size for job in jobs)
+        if processes == 1 or len(jobs) <= 1 or size < _WORTH_PROCESSES_BYTES:
             counts = _Counts()
             for job in jobs:
                 yield job.number, _pack_file(job, counts, lambda: show(*counts.totals()))
@@ -260,7 +263,7 @@ def _run_pool(
         waiting: set[Future[tuple[int, Splits]]] = {pool.submit(_work, job) for job in jobs}
         try:
             while waiting:
-                done, waiting = wait(waiting, timeout=0.5)
+                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 show(values[0].value, values[1].value)
                 yield from (future.result() for future in done)
         finally:
