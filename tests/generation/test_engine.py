@@ -140,7 +140,9 @@ def test_new_tokens_are_cut_to_what_the_context_holds(tiny_engine, tiny_tokenize
 
 
 def test_half_a_character_at_the_end_is_not_shown(tiny_engine, tiny_tokenizer):
-    first = next(i for i in range(tiny_tokenizer.vocab_size) if tiny_tokenizer.token_bytes(i) == b"\xf0")
+    first = next(
+        i for i in range(tiny_tokenizer.vocab_size) if tiny_tokenizer.token_bytes(i) == b"\xf0"
+    )
     result = tiny_engine.complete([5], biased(first, 1))
     assert (result.text, result.tokens) == ("", 1)
 

@@ -38,7 +38,7 @@ def brute_force_nucleus(probabilities: list[float], top_p: float) -> set[int]:
     """The smallest set that reaches p; of the smallest ones, the most probable."""
     ids = range(len(probabilities))
     for size in range(1, len(probabilities) + 1):
-        sets = [s for s in itertools.combinations(ids, size)]
+        sets = list(itertools.combinations(ids, size))
         best = max(sets, key=lambda s: sum(probabilities[i] for i in s))
         if sum(probabilities[i] for i in best) >= top_p:
             return set(best)

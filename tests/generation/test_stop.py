@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ ALPHABET = "abé日😀\n"
 def in_pieces(data: bytes, cuts: list[int], stop: tuple[str, ...]) -> tuple[list[str], bool]:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     assembler = TextAssembler(stop)
-    texts = [assembler.add(data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    texts = [assembler.add(data[a:b]) for a, b in itertools.pairwise(edges)]
     return [*texts, assembler.finish()], assembler.stopped
 
 
@@ -71,7 +73,9 @@ def test_the_stop_string_that_is_complete_first_wins(chunk):
 
 def test_bytes_that_are_no_utf8_become_replacement_characters():
     assembler = TextAssembler()
-    assert assembler.add(b"a\xff") + assembler.add(b"b\xe2") + assembler.add(b"c") == "a\ufffdb\ufffdc"
+    assert (
+        assembler.add(b"a\xff") + assembler.add(b"b\xe2") + assembler.add(b"c") == "a\ufffdb\ufffdc"
+    )
 
 
 def test_an_unfinished_character_at_the_end_is_left_out():

@@ -128,6 +128,14 @@ class Engine:
         request = self._request(ids, sampling)
         return self._generate(request)
 
+    def check(self, ids: Sequence[int], sampling: Sampling) -> None:
+        """Refuse what `generate` would refuse, and compute nothing.
+
+        Raises:
+            PromptError: as in `generate`.
+        """
+        self._request(ids, sampling)
+
     def complete(self, ids: Sequence[int], sampling: Sampling) -> Result:
         """Continue `ids` to the end.
 

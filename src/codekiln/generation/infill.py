@@ -192,9 +192,7 @@ def _short_enough(tokenizer: Tokenizer, text: str, room: int) -> list[int] | Non
     return ids if len(ids) <= room else None
 
 
-def _last_lines(
-    tokenizer: Tokenizer, header: str, text: str, room: int
-) -> tuple[list[int], str]:
+def _last_lines(tokenizer: Tokenizer, header: str, text: str, room: int) -> tuple[list[int], str]:
     """Header and as many last lines as fit, or the end of the last line; what was cut."""
     lines = text.splitlines(keepends=True)
     count = _fitting(tokenizer, lines[::-1], room - len(tokenizer.encode(header)))
@@ -229,7 +227,9 @@ def _fitting(tokenizer: Tokenizer, lines: Sequence[str], room: int) -> int:
     """How many of the lines, counted one by one, fit; lines joined may merge a little better."""
     total = 0
     for count, line in enumerate(lines):
-        total += len(tokenizer.encode(line)) if len(line) <= CHARACTERS_PER_TOKEN * room else room + 1
+        total += (
+            len(tokenizer.encode(line)) if len(line) <= CHARACTERS_PER_TOKEN * room else room + 1
+        )
         if total > room:
             return count
     return len(lines)

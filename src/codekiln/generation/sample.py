@@ -27,7 +27,7 @@ class Sampling:
     Args:
         temperature: 0 is greedy; 1 is the model's own distribution.
         top_k: only the k likeliest ids; 0 is all of them.
-        top_p: only the smallest set of likeliest ids whose probabilities reach p (0: the likeliest).
+        top_p: only the smallest set of likeliest ids whose probabilities reach p; 0 keeps one.
         max_new_tokens: at most this many; fewer where the context ends.
         seed: equal seeds give equal texts; None draws a new one for each request.
         stop: strings before which the text ends.

@@ -42,13 +42,12 @@ def run(engine: Engine, request: CompletionRequest) -> Iterator[Delta]:
     prompts = request.prompts()
     try:
         ready = [_prompt_ids(engine, request, prompt) for prompt in prompts]
-        streams = [engine.generate(ids, request.sampling(0)) for ids in ready]
+        for ids in ready:
+            engine.check(ids, request.sampling(0))
     except PromptError as error:
         raise _prompt_error(error) from None
     except UserError as error:
         raise ApiError(400, str(error), code="invalid_value") from None
-    for stream in streams:  # they were made for their checks
-        stream.close()  # type: ignore[attr-defined]
     for at, (prompt, ids) in enumerate(zip(prompts, ready, strict=True)):
         yield Delta(index=at * request.n, prompt_tokens=len(ids))
         for choice in range(request.n):
@@ -115,7 +114,7 @@ def _prompt_ids(engine: Engine, request: CompletionRequest, prompt: str | list[i
             "prompt",
             got="it does not fit; it would lose " + ", ".join(built.dropped),
             wanted=f"at most {engine.context_length} tokens, the model's context",
-            remedy="shorten it, or send \"truncate\": true",
+            remedy='shorten it, or send "truncate": true',
         )
     return built.ids
 

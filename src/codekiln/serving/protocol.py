@@ -113,13 +113,12 @@ class CompletionRequest(_Request):
                 raise ValueError(f"keys are token ids, got {key!r}")
         return value
 
-    def prompts(self) -> list[str] | list[list[int]]:
+    def prompts(self) -> list[str | list[int]]:
         """One or more prompts, each a text or a list of token ids."""
         if isinstance(self.prompt, str):
             return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]  # type: ignore[list-item]
-        return self.prompt  # type: ignore[return-value]
+        ids = [item for item in self.prompt if isinstance(item, int)]
+        return [ids] if ids else [item for item in self.prompt if not isinstance(item, int)]
 
     def sampling(self, choice: int) -> Sampling:
         """Settings of one choice; with a seed, choice i uses seed + i."""
@@ -175,7 +174,7 @@ def _field_error(error: ValidationError) -> ApiError:
 def _check_together(request: CompletionRequest) -> None:
     """Refuse what is right field by field and wrong together."""
     prompts = request.prompts()
-    if not prompts or (isinstance(prompts[0], list) and not all(prompts)):
+    if not prompts or any(prompt == [] for prompt in prompts):
         raise _refused("prompt", "'prompt' must not be an empty list.")
     choices = len(prompts) * request.n
     if choices > MAX_CHOICES:

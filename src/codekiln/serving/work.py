@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -47,7 +47,7 @@ class Workers:
     def __init__(self, threads: int, queue_length: int) -> None:
         self.threads, self.queue_length = threads, queue_length
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="codekiln-generate")
-        self._jobs: set[Job[object]] = set()
+        self._jobs: set[Job[Any]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -70,13 +70,13 @@ class Workers:
             if len(self._jobs) >= self.threads + self.queue_length:
                 raise BusyError
             job: Job[Item] = Job(asyncio.get_running_loop())
-            self._jobs.add(job)  # type: ignore[arg-type]
+            self._jobs.add(job)
         job.start(self._executor, make, seconds, on_end=self._forget)
         return job
 
     def _forget(self, job: Job[Item]) -> None:
         with self._lock:
-            self._jobs.discard(job)  # type: ignore[arg-type]
+            self._jobs.discard(job)
 
     def close(self) -> None:
         """Cancel every job; threads end after the step that they are in."""
