@@ -1,8 +1,14 @@
 """A small run folder: a tokenizer and packed tokens of made-up code, ready to train on."""
 
+import json
+import os
 import random
 import shutil
-from collections.abc import Iterable
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,3 +95,100 @@ def run_folder(packed: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def recipe(run_folder: Path) -> Recipe:
     return Recipe.load(run_folder.parent / "recipe.toml")
+
+
+# A process that has imported torch and run nothing, and that forks for each command: a run of
+# its own pid, to be killed like any other, without seconds of imports before its first step.
+NURSERY = """
+import json, os, sys
+import torch._dynamo  # imported by every optimiser, for seconds
+import codekiln.training.loop
+from codekiln.cli.main import main
+while line := sys.stdin.readline():
+    job = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        code = 1
+        try:
+            main(job["arguments"])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    print(pid, flush=True)
+    sys.stdin.readline()  # until then the pid is the run's, even if it has ended
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Nursery:
+    """Runs `codekiln train` in processes of their own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def start(self, folder: Path, *arguments: str) -> int:
+        """Begin a run in `folder`; its pid."""
+        recipe = str(folder.parent / "recipe.toml")
+        job = {
+            "arguments": ["train", recipe, "--out", str(folder), *arguments],
+            "log": str(folder / "log.txt"),
+        }
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def wait(self, folder: Path) -> tuple[int, str]:
+        """Exit status (below 0: the signal) and output of the run begun last."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write("wait\n")
+        self._process.stdin.flush()
+        status = int(self._process.stdout.readline())
+        return status, (folder / "log.txt").read_text()
+
+    def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
+        """Run to the end."""
+        self.start(folder, *arguments)
+        return self.wait(folder)
+
+    def interrupt(
+        self,
+        folder: Path,
+        step: int,
+        number: signal.Signals,
+        *arguments: str,
+        delay_seconds: float = 0.0,
+    ) -> tuple[int, str]:
+        """Begin a run; send it a signal `delay_seconds` after metrics.jsonl has a row of `step`."""
+        pid = self.start(folder, *arguments)
+        deadline = time.monotonic() + 60
+        while steps_done(folder) < step and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        time.sleep(delay_seconds)
+        os.kill(pid, number)
+        return self.wait(folder)
+
+
+def steps_done(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("gradient_norm") if path.exists() else 0
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        yield Nursery(process)
+        assert process.stdin
+        process.stdin.close()

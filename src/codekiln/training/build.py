@@ -30,21 +30,16 @@ def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
     Raises:
         RecipeError: the vocabulary is smaller than the tokenizer's, or the context too short.
     """
-    settings = recipe.table(ModelSettings)
-    where = f"{recipe.path or 'recipe'} [model]"
     special = inputs.tokenizer.special
-    try:
-        config = settings.config(
-            vocab_size=inputs.tokenizer.vocab_size,
-            bos_token_id=special.bos,
-            eos_token_id=special.eos,
-            pad_token_id=special.pad,
-        )
-    except ValueError as error:
-        raise RecipeError(where, got=str(error), wanted="a model for this tokenizer") from None
+    config = recipe.table(ModelSettings).config(
+        vocab_size=inputs.tokenizer.vocab_size,
+        bos_token_id=special.bos,
+        eos_token_id=special.eos,
+        pad_token_id=special.pad,
+    )
     if config.max_position_embeddings < inputs.sequence_length:
         raise RecipeError(
-            f"{where} max_position_embeddings",
+            f"{recipe.path or 'recipe'} [model] max_position_embeddings",
             got=str(config.max_position_embeddings),
             wanted=f"at least tokens.sequence_length, which is {inputs.sequence_length}",
         )

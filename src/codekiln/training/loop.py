@@ -27,11 +27,11 @@ from codekiln.models.weights import save_model
 from codekiln.recipe import Recipe
 from codekiln.tokens.cursor import Cursor
 from codekiln.training import checkpoint
+from codekiln.training.build import make_plan, new_stepper
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
 from codekiln.training.inputs import Inputs, open_inputs
 from codekiln.training.interrupt import StopRequest, only_one
-from codekiln.training.build import make_plan, new_stepper
 from codekiln.training.plan import Plan
 from codekiln.training.precision import pick_device
 from codekiln.training.schedule import learning_rate

@@ -40,7 +40,8 @@ def split_parameters(
 ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """Trainable parameters by name: those that decay, those that do not."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    decayed, free = {}, {}
+    decayed: dict[str, nn.Parameter] = {}
+    free: dict[str, nn.Parameter] = {}
     for name, parameter in model.named_parameters():  # a tied weight comes once
         if parameter.requires_grad:
             decays = parameter.ndim >= 2 and id(parameter) not in tables

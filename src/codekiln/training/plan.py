@@ -78,8 +78,7 @@ def decide(
     seconds: dict[str, float] = {}
     if len(precisions) > 1 or settings.max_minutes:
         seconds = {
-            dtype: trial(dtype).step_seconds(settings.gradient_accumulation)
-            for dtype in precisions
+            dtype: trial(dtype).step_seconds(settings.gradient_accumulation) for dtype in precisions
         }
     dtype = fastest(seconds) if len(precisions) > 1 else precisions[0]
     limits = [settings.steps, -(-settings.tokens // tokens_per_step)]
@@ -102,9 +101,7 @@ def _interval(total_steps: int) -> int:
     return max(1, min(-(-total_steps // MARKS), LARGEST_INTERVAL))
 
 
-def _steps_in_time(
-    settings: TrainingSettings, step_seconds: float, tokens_per_step: int
-) -> int:
+def _steps_in_time(settings: TrainingSettings, step_seconds: float, tokens_per_step: int) -> int:
     """Steps that fit into `max_minutes` beside the evaluations; at least half is training."""
     budget = settings.max_minutes * 60
     evaluation = step_seconds * FORWARD_SHARE * settings.evaluate_tokens / tokens_per_step

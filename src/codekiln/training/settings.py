@@ -24,12 +24,18 @@ class OptimizerSettings(Settings):
 
     learning_rate: float = Field(5.3e-4, gt=0, le=10, description="the largest learning rate")
     betas: tuple[Beta, Beta] = Field((0.9, 0.95), description="AdamW's two averages")
-    eps: float = Field(1e-8, gt=0, description="AdamW's epsilon")
+    eps: float = Field(1e-8, gt=0, allow_inf_nan=False, description="AdamW's epsilon")
     weight_decay: float = Field(
-        0.1, ge=0, description="decoupled decay, on matrices only (not embeddings, norms, biases)"
+        0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="decoupled decay, on matrices only (not embeddings, norms, biases)",
     )
     gradient_clip: float = Field(
-        1.0, ge=0, description="largest norm of the whole gradient; 0 means no clipping"
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="largest norm of the whole gradient; 0 means no clipping",
     )
     schedule: Schedule = Field(
         "three_stage", description="three_stage, warmup_stable_decay, cosine or constant"
@@ -72,6 +78,7 @@ class TrainingSettings(Settings):
     max_minutes: float = Field(
         0.0,
         ge=0,
+        allow_inf_nan=False,
         description="minutes of training; turned into a fixed number of steps by a measured "
         "trial before the first step; 0 means not limited by time",
     )

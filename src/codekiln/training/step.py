@@ -66,9 +66,7 @@ class Stepper:
             for batch, count in zip(batches, counts, strict=True)
         ]
         loss = sum(float(value) for value in losses)
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip)
-        )
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip))
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
