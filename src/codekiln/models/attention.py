@@ -64,11 +64,11 @@ def visibility(
         raise ValueError("document_ids go with neither a filled cache nor an attention_mask")
     if document_ids is not None:
         return _documents(document_ids, device, dtype)
+    if attention_mask is not None and attention_mask.shape != (batch, past + queries):
+        raise ValueError(
+            f"attention_mask is {list(attention_mask.shape)}, not [{batch}, {past + queries}]"
+        )
     if attention_mask is not None and not bool(attention_mask.all()):
-        if attention_mask.shape != (batch, past + queries):
-            raise ValueError(
-                f"attention_mask is {list(attention_mask.shape)}, not [{batch}, {past + queries}]"
-            )
         return Visibility(causal=False, mask=_padded(attention_mask.bool(), queries, past))
     if past == 0:
         return Visibility()
@@ -98,8 +98,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility) -> Tenso
 
 def _documents(ids: Tensor, device: torch.device, dtype: torch.dtype) -> Visibility:
     batch, count = ids.shape
-    starts = torch.ones_like(ids, dtype=torch.bool)
-    starts[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    starts = _starts(ids)
     if device.type == "cpu":
         edges = [*starts.flatten().nonzero().flatten().tolist(), batch * count]
         lengths = tuple(b - a for a, b in itertools.pairwise(edges))
@@ -107,9 +106,19 @@ def _documents(ids: Tensor, device: torch.device, dtype: torch.dtype) -> Visibil
     if dtype in (torch.bfloat16, torch.float16):
         starts_at = starts.flatten().nonzero().flatten().to(torch.int32)
         return Visibility(offsets=functional.pad(starts_at, (0, 1), value=batch * count))
-    runs = starts.cumsum(1)
-    same = (runs[:, :, None] == runs[:, None, :]).tril()
-    return Visibility(causal=False, mask=same[:, None])
+    return Visibility(causal=False, mask=document_mask(ids))
+
+
+def document_mask(ids: Tensor) -> Tensor:
+    """Causal within runs of equal ids: int [batch, sequence] -> bool [batch, 1, S, S]."""
+    runs = _starts(ids).cumsum(1)
+    return (runs[:, :, None] == runs[:, None, :]).tril()[:, None]
+
+
+def _starts(ids: Tensor) -> Tensor:
+    starts = torch.ones_like(ids, dtype=torch.bool)
+    starts[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    return starts
 
 
 def _lower_right(queries: int, past: int, device: torch.device) -> Tensor:

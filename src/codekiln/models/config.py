@@ -17,6 +17,7 @@ REQUIRED = (
     "num_hidden_layers",
     "num_attention_heads",
 )
+COUNTS = ("num_key_value_heads", "head_dim", "max_position_embeddings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not self.num_key_value_heads:
             object.__setattr__(self, "num_key_value_heads", self.num_attention_heads)
-        if not self.head_dim and self.num_attention_heads:
+        if not self.head_dim:
+            _require_counts(self, REQUIRED)
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+        _require_counts(self, (*REQUIRED, *COUNTS))
         problem = _problem(self)
         if problem:
             raise ValueError(problem)
@@ -135,11 +138,14 @@ class ModelConfig:
         }
 
 
-def _problem(config: ModelConfig) -> str:
-    for name in (*REQUIRED, "num_key_value_heads", "head_dim", "max_position_embeddings"):
+def _require_counts(config: ModelConfig, names: tuple[str, ...]) -> None:
+    for name in names:
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            return f"{name} = {value!r} is not a positive whole number"
+            raise ValueError(f"{name} = {value!r} is not a positive whole number")
+
+
+def _problem(config: ModelConfig) -> str:
     for name in ("rms_norm_eps", "rope_theta", "initializer_range"):
         value = getattr(config, name)
         if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
