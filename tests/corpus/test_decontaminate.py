@@ -30,7 +30,7 @@ WORD = re.compile(r"(?:[0-9A-Za-z_]|[^\x00-\x7f])+")
 
 def find(test_data: Decontaminator, texts: list[str]) -> dict[int, Hit]:
     hits = {}
-    for numbers, found in blocks(texts):
+    for numbers, found in blocks(t.encode() for t in texts):
         for hit in test_data.check([texts[n] for n in numbers], found):
             hits[numbers[hit.text]] = hit
     return hits

@@ -6,8 +6,13 @@ import importlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from codekiln.corpus.report import BuildReport
+    from codekiln.recipe import Recipe
 
 LATER = {
     "graph": (
@@ -67,24 +72,39 @@ def build(recipe: Path, out: Path | None, overrides: tuple[str, ...]) -> None:
     Example:
       codekiln corpus build recipe.toml --out corpora/mine --set corpus.order=paper
     """
+    from codekiln.recipe import Recipe, RunSettings
+
+    read = Recipe.load(recipe, overrides)
+    build_for_run(read, read.table(RunSettings).directory.expanduser(), out)
+
+
+def build_for_run(recipe: Recipe, directory: Path, out: Path | None = None) -> BuildReport:
+    """Build the corpus of the run in `directory`, unless it stands there already.
+
+    Args:
+        out: the corpus's folder; by default `directory`/corpus.
+
+    Raises:
+        SourceError: no repository could be built.
+    """
     from rich.console import Console
 
     from codekiln.corpus.build import build as build_corpus
     from codekiln.corpus.report import tables
     from codekiln.corpus.settings import CorpusSettings
-    from codekiln.recipe import Recipe, RunSettings
+    from codekiln.recipe import RunSettings
 
-    read = Recipe.load(recipe, overrides)
-    run = read.table(RunSettings)
-    folder = out or run.directory / "corpus"
+    run = recipe.table(RunSettings)
+    folder = out or directory / "corpus"
     report = build_corpus(
-        read.table(CorpusSettings), folder, seed=run.seed, processes=run.processes
+        recipe.table(CorpusSettings), folder, seed=run.seed, processes=run.processes
     )
     if report.nothing_to_do:
-        click.echo(f"{folder}: finished before, nothing to do")
+        click.echo(f"nothing to do: the corpus is in {folder}")
     else:
         Console().print(tables(report))
         click.echo(f"corpus in {folder}")
+    return report
 
 
 @corpus.command()

@@ -127,10 +127,10 @@ class Decontaminator:
             parts = plain_words(text.encode("utf-8", "surrogatepass"))
             if SHORTEST <= len(parts) < LONG and not all(map(bytes.isdigit, parts)):
                 short.setdefault(_collapse(text), owner)
-        all_texts = list(texts)
-        for numbers, found in blocks(all_texts):
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        for numbers, found in blocks(encoded):
             values, first = grams(found, LONG)
-            worth = _with_letters([all_texts[n] for n in numbers], LONG)[first]
+            worth = _with_letters([encoded[n] for n in numbers], LONG)[first]
             long.append(values[worth])
             long_problems.append(owners[numbers][found.text[first[worth]]])
         keys, places = np.unique(np.concatenate(long), return_index=True)
@@ -195,13 +195,9 @@ class Decontaminator:
                     break
 
 
-def _with_letters(texts: Sequence[str], n: int) -> npt.NDArray[np.bool_]:
+def _with_letters(texts: Sequence[bytes], n: int) -> npt.NDArray[np.bool_]:
     """For each word: whether the n-gram that it begins holds anything but numbers."""
-    other = [
-        not word.isdigit()
-        for text in texts
-        for word in plain_words(text.encode("utf-8", "surrogatepass"))
-    ]
+    other = [not word.isdigit() for text in texts for word in plain_words(text)]
     total = np.concatenate([[0], np.cumsum(np.array(other, dtype=np.int64)), np.zeros(n, np.int64)])
     total[len(other) + 1 :] = total[len(other)]
     worth: npt.NDArray[np.bool_] = total[n:] > total[:-n]

@@ -9,12 +9,13 @@ Source: DeepSeek-Coder §2.2 (repository-level concatenation; Algorithm 1 in `or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from codekiln.corpus.graph import build_graph
 from codekiln.corpus.order import sequences, violations
-from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.settings import CorpusSettings, Order
 from codekiln.languages.table import languages, path_header
 from codekiln.types import Document, Kind, Repository, SourceFile, Span
 
@@ -34,21 +35,52 @@ class Arrangement:
     violations: float
 
 
-def arrange(repository: Repository, settings: CorpusSettings, *, seed: int = 0) -> Arrangement:
-    """Order the files, by the imports between them."""
-    graph = build_graph(repository.files)
-    ordered = sequences(graph, settings.order, seed_of(seed, repository.name))
-    share = violations(graph, ordered) if graph.edges else 0.0
+def arrange(
+    repository: Repository,
+    settings: CorpusSettings,
+    *,
+    seed: int = 0,
+    other_paths: Iterable[str] = (),
+) -> Arrangement:
+    """Order the files, by the imports between them.
+
+    Args:
+        other_paths: of files that were dropped: they still tell which folders are packages.
+    """
+    graph = build_graph(repository.files, other_paths=other_paths)
+    own_seed = seed_of(seed, repository.name)
+    ordered = sequences(graph, settings.order, own_seed)
     if settings.sample == "repository" and ordered:
-        ordered = [[path for sequence in ordered for path in sequence]]
+        ordered = [_whole(ordered, settings.order, own_seed)]
+    share = violations(graph, ordered) if graph.edges else 0.0
     return Arrangement(samples=tuple(map(tuple, ordered)), edges=len(graph.edges), violations=share)
 
 
-def write(repository: Repository, samples: Iterable[Sequence[str]]) -> Iterator[Document]:
-    """Documents, one a sample, made when asked for."""
+def _whole(ordered: Sequence[Sequence[str]], order: Order, seed: int) -> list[str]:
+    """All of a repository's files as one sample; connected files stay together in scc, paper."""
+    paths = [path for sequence in ordered for path in sequence]
+    if order == "path":
+        paths.sort()
+    elif order == "random":  # as DeepSeek-Coder-V2 did, across the subgraphs
+        random.Random(seed).shuffle(paths)
+    return paths
+
+
+def write(
+    repository: Repository,
+    samples: Iterable[Sequence[str]],
+    digests: Mapping[str, bytes] | None = None,
+) -> Iterator[Document]:
+    """Documents, one a sample, made when asked for.
+
+    Args:
+        digests: by path, `digest` of each file's text, where that is known already.
+    """
     files = {file.path: file for file in repository.files}
+    digests = digests or {path: digest(file.text.encode()) for path, file in files.items()}
     for sample in samples:
-        yield join([files[path] for path in sample], source=repository.name)
+        chosen = [files[path] for path in sample]
+        yield join(chosen, source=repository.name, digests=[digests[path] for path in sample])
 
 
 def documents(repository: Repository, settings: CorpusSettings, *, seed: int = 0) -> list[Document]:
@@ -59,8 +91,8 @@ def documents(repository: Repository, settings: CorpusSettings, *, seed: int = 0
     return list(write(repository, arrange(repository, settings, seed=seed).samples))
 
 
-def join(files: Sequence[SourceFile], *, source: str) -> Document:
-    """One document of `files` as they come; its id follows from `source` and the text alone."""
+def join(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes]) -> Document:
+    """One document of `files` as they come; its id follows from names, paths and texts."""
     parts: list[str] = []
     spans: list[Span] = []
     start = 0
@@ -72,16 +104,25 @@ def join(files: Sequence[SourceFile], *, source: str) -> Document:
         spans.append(Span(path=file.path, language=file.language, start=start, body=body, end=end))
         parts += (header, text)
         start = end
-    text = "".join(parts)
     return Document(
-        id=_id(source, text), text=text, kind=_kind(files), source=source, spans=tuple(spans)
+        id=_id(source, files, digests),
+        text="".join(parts),
+        kind=_kind(files),
+        source=source,
+        spans=tuple(spans),
     )
 
 
-def _id(source: str, text: str) -> str:
-    digest = hashlib.blake2b(source.encode("utf-8", "surrogatepass") + b"\0", digest_size=16)
-    digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+def digest(text: bytes) -> bytes:
+    """A fingerprint (16 bytes) of one file's text in UTF-8."""
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _id(source: str, files: Sequence[SourceFile], digests: Sequence[bytes]) -> str:
+    parts = [source.encode(), b"\0"]
+    for file, known in zip(files, digests, strict=True):
+        parts += [file.path.encode(), b"\0", known]
+    return digest(b"".join(parts)).hex()
 
 
 def _kind(files: Sequence[SourceFile]) -> Kind:

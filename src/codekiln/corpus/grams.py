@@ -145,13 +145,12 @@ def _append(left: Hashes, left_words: int, right: Hashes, right_words: int) -> H
     return left[:size] * shift + right[left_words : left_words + size]
 
 
-def blocks(texts: Iterable[str]) -> Iterator[tuple[list[int], Words]]:
-    """Words of many texts, hashed together block by block, with the numbers of the texts."""
+def blocks(texts: Iterable[bytes]) -> Iterator[tuple[list[int], Words]]:
+    """Words of many texts (UTF-8), hashed together block by block, with the texts' numbers."""
     numbers: list[int] = []
     parts: list[bytes] = []
     size = 0
-    for number, text in enumerate(texts):
-        part = text.encode("utf-8", "surrogatepass")
+    for number, part in enumerate(texts):
         if parts and size + len(part) > BLOCK_BYTES:
             yield numbers, words(parts)
             numbers, parts, size = [], [], 0

@@ -11,11 +11,10 @@ memory is that of the largest one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 from codekiln.corpus import rules
 from codekiln.corpus.decontaminate import Decontaminator
 from codekiln.corpus.dedup import Sketch
-from codekiln.corpus.documents import Arrangement, arrange, write
+from codekiln.corpus.documents import Arrangement, arrange, digest, write
 from codekiln.corpus.engine import peak_memory_bytes
 from codekiln.corpus.grams import Hashes, blocks
 from codekiln.corpus.intake import Limits
@@ -36,7 +35,7 @@ from codekiln.corpus.store import DocumentWriter, Split
 from codekiln.errors import CodekilnError
 from codekiln.log import logger
 from codekiln.storage import atomic_path
-from codekiln.types import Document, Repository, SourceFile
+from codekiln.types import Repository, SourceFile
 
 TEST_DATA = "test data"
 OTHER_LANGUAGE = "language not chosen"
@@ -65,16 +64,18 @@ class Batch:
 
 @dataclass(slots=True, kw_only=True)
 class Drops:
-    """Files dropped, by reason: how many, how many bytes, and a few of their paths."""
+    """Files dropped, by reason: how many, how many bytes, and their paths."""
 
     files: Counter[str] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
+    paths: list[str] = field(default_factory=list)
     examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, reason: str, file: SourceFile) -> None:
         """Count one file."""
         self.files[reason] += 1
         self.size[reason] += byte_count(file.text)
+        self.paths.append(file.path)
         if len(self.examples[reason]) < EXAMPLES:
             self.examples[reason].append(file.path)
 
@@ -96,6 +97,7 @@ class Prepared:
 
     repository: Repository
     arrangement: Arrangement
+    digests: dict[str, bytes]
     signature: Hashes | None
     facts: dict[str, Any]
 
@@ -165,19 +167,20 @@ def _prepare(context: Context, source: Source) -> Prepared:
     reading = open_repository(source.location, limits=limits)
     drops = Drops()
     files = _keep(reading, frozenset(settings.languages), drops)
-    files, signature, hits = _compare(context, files, drops)
+    files, digests, signature, hits = _compare(context, files, drops)
     repository = Repository(name=source.name, revision=reading.revision, files=tuple(files))
-    arrangement = arrange(repository, settings, seed=context.seed)
+    arrangement = arrange(repository, settings, seed=context.seed, other_paths=drops.paths)
     return Prepared(
         repository=repository,
         arrangement=arrangement,
+        digests=digests,
         signature=signature,
         facts={
             "name": source.name,
             "family": source.family,
             "location": source.location,
             "revision": reading.revision,
-            "digest": _digest(files),
+            "digest": digest(b"".join(sorted(digests.values()))).hex(),
             "files_seen": reading.tally.seen,
             "bytes_read": reading.tally.kept_bytes,
             "dropped": _read_drops(reading) | drops.rows(),
@@ -212,24 +215,35 @@ def _read_drops(reading: Reading) -> dict[str, dict[str, Any]]:
 
 def _compare(
     context: Context, files: list[SourceFile], drops: Drops
-) -> tuple[list[SourceFile], Hashes | None, dict[str, Any]]:
-    """The files that hold no test data, the signature of these, and what was hit.
+) -> tuple[list[SourceFile], dict[str, bytes], Hashes | None, dict[str, Any]]:
+    """The files that hold no test data, their digests and signature, and what was hit.
 
-    The words of each file are hashed once, for both.
+    Each file is encoded once and its words are hashed once, for all of these.
     """
     settings = context.settings
+    digests: dict[str, bytes] = {}
+
+    def encoded() -> Iterator[bytes]:
+        for file in files:
+            data = file.text.encode()
+            digests[file.path] = digest(data)
+            yield data
+
     if settings.dedup == "none" and not settings.decontaminate:
-        return files, None, {}
+        for _ in encoded():
+            pass
+        return files, digests, None, {}
     sketch = Sketch(settings.dedup_permutations, settings.dedup_shingle)
     problems: Counter[str] = Counter()
     examples: list[dict[str, str]] = []
     bad: set[int] = set()
-    for numbers, found in blocks(file.text for file in files):
+    for numbers, found in blocks(encoded()):
         hits = context.test_data.check([files[n].text for n in numbers], found)
         for hit in hits:
             file = files[numbers[hit.text]]
             bad.add(numbers[hit.text])
             drops.add(TEST_DATA, file)
+            del digests[file.path]
             problems[hit.problem] += 1
             if len(examples) < EXAMPLE_HITS:
                 examples.append(
@@ -243,16 +257,7 @@ def _compare(
         sketch.add(found, drop=[hit.text for hit in hits])
     kept = [file for number, file in enumerate(files) if number not in bad]
     hit_facts = {"hits": examples, "problems": dict(problems.most_common())} if bad else {}
-    return kept, sketch.signature(), hit_facts
-
-
-def _digest(files: Iterable[SourceFile]) -> str:
-    """Equal for equal contents, whatever the files and the repository are called."""
-    each = sorted(
-        hashlib.blake2b(file.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for file in files
-    )
-    return hashlib.blake2b(b"".join(each), digest_size=16).hexdigest()
+    return kept, digests, sketch.signature(), hit_facts
 
 
 def _by_language(files: Iterable[SourceFile]) -> dict[str, dict[str, int]]:
@@ -271,17 +276,13 @@ def _write(
     samples = prepared.arrangement.samples
     apart = _held_out_samples(context, source, samples)
     splits: dict[str, dict[str, int]] = {}
-    for number, document in enumerate(write(prepared.repository, samples)):
+    for number, document in enumerate(write(prepared.repository, samples, prepared.digests)):
         split: Split = "held_out" if number in apart else "train"
-        writer.add(document, split)
-        _count(splits.setdefault(split, {"documents": 0, "single_file": 0, "bytes": 0}), document)
+        row = splits.setdefault(split, {"documents": 0, "single_file": 0, "bytes": 0})
+        row["documents"] += 1
+        row["single_file"] += len(document.spans) == 1
+        row["bytes"] += writer.add(document, split)
     return {"splits": splits}
-
-
-def _count(row: dict[str, int], document: Document) -> None:
-    row["documents"] += 1
-    row["single_file"] += len(document.spans) == 1
-    row["bytes"] += byte_count(document.text)
 
 
 def _held_out_samples(

@@ -63,7 +63,7 @@ class CorpusSettings(Settings):
     )
     held_out_unit: Literal["repository", "sample"] = Field(
         "repository",
-        description="what is held out: whole repositories, or samples (where there is one repository)",
+        description="what is held out: whole repositories, or samples (for a single repository)",
     )
 
     @field_validator("dedup_permutations")

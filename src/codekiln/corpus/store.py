@@ -56,7 +56,8 @@ class DocumentWriter:
 
     Args:
         path: the file.
-        row_group_bytes: a row group is closed once its text reaches this many characters.
+        row_group_bytes: a row group is closed before its text exceeds this; a larger document is
+            a row group of its own.
     """
 
     def __init__(self, path: Path, *, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
@@ -66,25 +67,34 @@ class DocumentWriter:
         self._size = 0
         self.documents = 0
 
-    def add(self, document: Document, split: Split = "train") -> None:
-        """Append one document."""
+    def add(self, document: Document, split: Split = "train") -> int:
+        """Append one document; returns the size of its text in bytes."""
+        text = document.text.encode()
+        if self._size + len(text) > self._limit:
+            self._flush()
         row = self._columns
         row["id"].append(document.id)
-        row["text"].append(document.text)
+        row["text"].append(text)
         row["kind"].append(document.kind)
         row["source"].append(document.source)
         row["spans"].append([_span_row(span) for span in document.spans])
         row["split"].append(split)
         self.documents += 1
-        self._size += len(document.text)
-        if self._size >= self._limit:
-            self._flush()
+        self._size += len(text)
+        return len(text)
 
     def _flush(self) -> None:
-        if self._columns["id"]:
-            self._writer.write_table(arrow.Table.from_pydict(self._columns, schema=SCHEMA))
-            self._columns = {name: [] for name in SCHEMA.names}
-            self._size = 0
+        if not self._columns["id"]:
+            return
+        # text comes encoded: a str would keep a copy of its own in UTF-8, once asked for it
+        text = arrow.array(self._columns.pop("text"), type=arrow.large_binary())
+        columns = {
+            name: arrow.array(v, SCHEMA.field(name).type) for name, v in self._columns.items()
+        }
+        columns["text"] = text.view(arrow.large_string())
+        self._columns = {name: [] for name in SCHEMA.names}
+        self._size = 0
+        self._writer.write_table(arrow.table(columns, schema=SCHEMA))
 
     def close(self) -> None:
         """Write what is left and the footer."""

@@ -1,0 +1,174 @@
+"""The corpus build on the Python packages installed here: rate a core, memory, MinHash's peer.
+
+    python -m benchmarks corpus
+
+Input: each package beside this environment's libraries is a repository, and so is the standard
+library. Builds run in processes of their own, so that peak memory is theirs alone. Rates are
+megabytes of source text (decoded, before any rule) by CPU second of the whole build.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.rows import Row, paired
+from codekiln.corpus.dedup import Sketch
+from codekiln.corpus.grams import BLOCK_BYTES, blocks
+
+TARGET = "at least 20"
+PEER_BYTES = 3_000_000
+
+
+def repositories() -> list[str]:
+    """Folders of the installed packages, and of the standard library."""
+    paths = sysconfig.get_paths()
+    packages = [
+        folder
+        for folder in sorted(Path(paths["purelib"]).iterdir())
+        if folder.is_dir() and folder.suffix != ".dist-info" and any(folder.rglob("*.py"))
+    ]
+    return [paths["stdlib"], *map(str, packages)]
+
+
+def measure(places: list[str], **settings: object) -> dict[str, float]:
+    """One build from nothing, in one process: what it read, cost and held at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        values = json.dumps({"repositories": places, **settings})
+        command = [sys.executable, "-m", "benchmarks.corpus", values, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    facts: dict[str, float] = json.loads(done.stdout)
+    return facts
+
+
+def child(values: str, folder: str) -> None:
+    """In the child: build, and print the figures."""
+    from codekiln.corpus.build import build
+    from codekiln.corpus.engine import peak_memory_bytes
+    from codekiln.corpus.settings import CorpusSettings
+
+    before, started = peak_memory_bytes(), time.monotonic()
+    spent = time.process_time()
+    report = build(CorpusSettings(**json.loads(values)), Path(folder) / "corpus", processes=1)
+    facts = {
+        "cpu_seconds": time.process_time() - spent,
+        "seconds": time.monotonic() - started,
+        "megabytes": report.bytes["read"] / 1e6,
+        "kept": report.bytes["kept"] / 1e6,
+        "files": report.files["kept"],
+        "repositories": report.repositories["built"],
+        "peak": peak_memory_bytes() / 1e6,
+        "start": before / 1e6,
+    }
+    print(json.dumps(facts))
+
+
+def size(place: str) -> int:
+    """Bytes of Python source below a folder."""
+    return sum(path.stat().st_size for path in Path(place).rglob("*.py"))
+
+
+def half(places: list[str]) -> list[str]:
+    """The largest repository, and others up to half of all bytes."""
+    sizes = {place: size(place) for place in places}
+    ordered = sorted(places, key=lambda place: -sizes[place])
+    chosen, total = [ordered[0]], sizes[ordered[0]]
+    for place in reversed(ordered[1:]):  # smallest first
+        if total + sizes[place] <= sum(sizes.values()) / 2:
+            chosen.append(place)
+            total += sizes[place]
+    return chosen
+
+
+def build_rows() -> list[Row]:
+    places = repositories()
+    whole = measure(places)
+    part = measure(half(places))
+    largest = measure([max(places, key=size)])
+    rate = whole["megabytes"] / whole["cpu_seconds"]
+    return [
+        Row(
+            what="corpus build",
+            ours=rate,
+            unit="MB per CPU second",
+            target=TARGET,
+            note=f"{whole['repositories']:.0f} repositories, {whole['megabytes']:.0f} MB read, "
+            f"{whole['kept']:.0f} MB kept; wall {whole['megabytes'] / whole['seconds']:.1f} MB/s",
+        ),
+        Row(
+            what="corpus build, peak memory",
+            ours=whole["peak"],
+            unit="MB",
+            target="not growing",
+            note=f"{part['megabytes']:.0f} MB of sources: {part['peak']:.0f}; the largest "
+            f"repository alone ({largest['megabytes']:.0f} MB): {largest['peak']:.0f}; "
+            f"at start: {whole['start']:.0f}",
+        ),
+    ]
+
+
+def texts(limit: int) -> list[str]:
+    """About `limit` bytes of the standard library."""
+    found: list[str] = []
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        found.append(path.read_text(encoding="utf-8", errors="replace"))
+        limit -= len(found[-1])
+        if limit < 0:
+            break
+    return found
+
+
+def sketch(sample: list[str]) -> object:
+    made = Sketch(256, 5)
+    for _, found in blocks(text.encode() for text in sample):
+        made.add(found)
+    return made.signature()
+
+
+def minhash_row() -> Row:
+    """Signatures of 256 values over word 5-grams, from text to signature."""
+    sample = texts(PEER_BYTES)
+    megabytes = sum(map(len, sample)) / 1e6
+    what, unit = f"MinHash, 256 values (blocks of {BLOCK_BYTES >> 10} KiB)", "MB/s"
+    try:
+        from datasketch import MinHash
+    except ImportError:
+        started = time.perf_counter()
+        sketch(sample)
+        rate = megabytes / (time.perf_counter() - started)
+        return Row(what=what, ours=rate, unit=unit, note="no peer: pip install datasketch")
+    import re
+
+    word = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
+
+    def peer() -> object:
+        made = MinHash(num_perm=256)
+        for text in sample:
+            found = word.findall(text.encode().lower())
+            shingles = {b" ".join(found[i : i + 5]) for i in range(len(found) - 4)}
+            made.update_batch(shingles)
+        return made
+
+    ours, theirs = paired(lambda: sketch(sample), peer, rounds=3)
+    return Row(
+        what=what,
+        ours=megabytes / ours,
+        unit=unit,
+        peer=megabytes / theirs,
+        peer_name="datasketch, shingled with re",
+        target="60",
+    )
+
+
+def run() -> list[Row]:
+    """Rows of the table."""
+    return [*build_rows(), minhash_row()]
+
+
+if __name__ == "__main__":
+    child(*sys.argv[1:])

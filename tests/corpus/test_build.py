@@ -1,0 +1,413 @@
+"""The build: resumable, the same in one process and two, every drop counted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codekiln import storage
+from codekiln.corpus.build import build
+from codekiln.corpus.report import BuildReport
+from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.store import read_documents
+from codekiln.errors import SourceError
+
+SECRET = "one two three four five six seven eight nine ten eleven twelve"
+
+
+def module(name: str, number: int, needs: str = "") -> str:
+    """A file of its own words, long enough for a signature."""
+    lines = [f"from {name} import {needs}\n"] if needs else []
+    lines += [
+        f"def {name}_work_{number}_{n}(value_{n}):\n    return value_{n} + {name}_{number * n}\n"
+        for n in range(60)
+    ]
+    return "\n".join(lines)
+
+
+def make(folder: Path, name: str, files: int = 4) -> Path:
+    package = folder / name / name
+    package.mkdir(parents=True)
+    for number in range(files):
+        needs = f"m{number + 1}" if number + 1 < files else ""
+        (package / f"m{number}.py").write_text(module(name, number, needs))
+    return folder / name
+
+
+def digest(out: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((out / "documents").iterdir())
+    }
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    folder = tmp_path / "sources"
+    for name in ("alpha", "beta", "gamma", "delta", "epsilon"):
+        make(folder, name)
+    copy = folder / "zeta"  # a near-duplicate of alpha, under other paths
+    shutil.copytree(folder / "alpha", copy)
+    (copy / "extra.py").write_text(module("zeta", 0)[:1500])
+    (folder / "beta" / "wide.py").write_text("x = 1\n" * 50 + "y" * 2000 + "\n")
+    (folder / "beta" / "leak.py").write_text(f"# {SECRET}\n")
+    (folder / "gamma" / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "gamma" / "notes.md").write_text("# Notes\n\nSome plain prose about nothing.\n")
+    (tmp_path / "tests.txt").write_text(SECRET.upper().replace(" ", ", "))
+    return folder
+
+
+def settings_of(sources: Path, **more: Any) -> CorpusSettings:
+    values = {
+        "repositories": [str(sources / "*")],
+        "decontaminate": [str(sources.parent / "tests.txt")],
+        "held_out_rate": 0.2,
+        **more,
+    }
+    return CorpusSettings(**values)
+
+
+def test_every_file_is_accounted_for(sources: Path, tmp_path: Path) -> None:
+    report = build(settings_of(sources), tmp_path / "out", processes=1)
+    seen = sum(len([f for f in files]) for _, _, files in os.walk(sources))
+    assert report.files["seen"] == seen
+    assert report.files["kept"] + report.files["dropped"] == seen
+    dropped = {reason: row["files"] for reason, row in report.dropped.items()}
+    assert dropped == {
+        "near-duplicate repository": 5,
+        "line too long": 1,
+        "test data": 1,
+        "unknown language": 1,
+    }
+    assert report.dropped["line too long"]["examples"] == ["beta/wide.py"]
+    assert [(d["name"], d["kept"], d["exact"]) for d in report.near_duplicates] == [
+        ("zeta", "alpha", False)
+    ]
+    assert report.contamination["files"] == 1
+    example = report.contamination["examples"][0]
+    assert (example["repository"], example["path"]) == ("beta", "leak.py")
+    assert (example["problem"], example["rule"]) == ("tests.txt", "10-gram")
+    assert report.languages["python"]["files"] == 20
+    assert report.languages["markdown"]["files"] == 1
+    assert report.order == {
+        "kind": "scc",
+        "edges": 15,
+        "violations": 0.0,
+        "documents": 6,
+        "single_file": 1,
+    }
+
+
+def test_documents_agree_with_the_report(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = build(settings_of(sources), out, processes=1)
+    made = list(read_documents(out))
+    assert {d.source for d in made} == {"alpha", "beta", "gamma", "delta", "epsilon"}
+    assert SECRET not in "".join(d.text for d in made)
+    for split in ("train", "held_out"):
+        of_split = list(read_documents(out, split))
+        row = report.documents[split]
+        assert row["documents"] == len(of_split) > 0
+        assert row["bytes"] == sum(len(d.text.encode()) for d in of_split)
+    assert {d.source for d in read_documents(out, "held_out")} == set(report.held_out)
+    assert not {d.source for d in read_documents(out, "train")} & set(report.held_out)
+    for document in made:
+        for span in document.spans:
+            path = sources / document.source / span.path
+            assert document.text[span.body : span.end] == path.read_text()
+    assert BuildReport.load(out) == report
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_is_held_out_whatever_the_chances(sources: Path, tmp_path: Path, seed: int) -> None:
+    # a rate so small that no name's own chance is below it, and one so large that all are
+    for rate, expected in ((1e-9, 1), (0.999999, 4)):
+        out = tmp_path / f"out{rate}"
+        report = build(settings_of(sources, held_out_rate=rate), out, seed=seed, processes=1)
+        assert len(report.held_out) == expected
+        assert {d.source for d in read_documents(out, "held_out")} == set(report.held_out)
+        assert "zeta" not in report.held_out  # dropped as a copy: it can't stand for the split
+
+
+def test_one_repository_can_hold_out_samples(tmp_path: Path) -> None:
+    place = make(tmp_path, "only", files=2)
+    for number in range(6):
+        (place / f"alone{number}.py").write_text(f"alone_{number} = {number}\n")
+    chosen = CorpusSettings(repositories=[str(place)], held_out_rate=1e-9)
+    report = build(chosen, tmp_path / "a", processes=1)
+    assert report.documents["held_out"]["documents"] == 0
+    report = build(
+        chosen.model_copy(update={"held_out_unit": "sample"}), tmp_path / "b", processes=1
+    )
+    assert report.documents["held_out"]["documents"] == 1
+    assert report.documents["train"]["documents"] == 6
+
+
+def test_a_second_run_has_nothing_to_do(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = build(settings_of(sources), out, processes=1)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
+    second = build(settings_of(sources), out, processes=1)
+    assert second.nothing_to_do
+    assert not first.nothing_to_do
+    assert second.files == first.files
+    assert before == {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"}
+
+
+@pytest.mark.parametrize("lost", ["documents/00001.parquet", "documents", "report.json", "stages"])
+def test_what_was_lost_is_made_again(sources: Path, tmp_path: Path, lost: str) -> None:
+    out = tmp_path / "out"
+    build(settings_of(sources), out, processes=1)
+    before = digest(out)
+    path = out / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report = build(settings_of(sources), out, processes=1)
+    assert report.nothing_to_do == (lost == "stages")  # that folder only saves work
+    assert digest(out) == before
+
+
+def test_changes_are_seen_and_only_they_are_read_again(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(settings_of(sources), out, processes=1)
+    old = {path.name: path.stat().st_ino for path in (out / "stages").iterdir()}
+    (sources / "delta" / "new.py").write_text("new_file = 'added later'\n")
+    report = build(settings_of(sources), out, processes=1)
+    assert not report.nothing_to_do
+    assert any("new_file" in d.text for d in read_documents(out))
+    new = {path.name: path.stat().st_ino for path in (out / "stages").iterdir()}
+    assert len(new) == len(old)  # nothing stale is left
+    assert len(set(old.items()) & set(new.items())) == len(old) - 1
+    fresh = tmp_path / "fresh"
+    build(settings_of(sources), fresh, processes=1)
+    assert digest(fresh) == digest(out)
+
+
+def test_another_threshold_reads_nothing_again(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(settings_of(sources), out, processes=1)
+    old = {path.name: path.stat().st_ino for path in (out / "stages").glob("*/facts.json")}
+    report = build(settings_of(sources, dedup_threshold=1.0), out, processes=1)
+    assert report.near_duplicates == []
+    assert old == {path.name: path.stat().st_ino for path in (out / "stages").glob("*/facts.json")}
+    report = build(settings_of(sources, dedup="none"), out, processes=1)
+    assert report.near_duplicates == []
+    assert report.repositories["built"] == 6
+
+
+def test_two_processes_give_the_same_bytes(sources: Path, tmp_path: Path) -> None:
+    one = build(settings_of(sources), tmp_path / "one", processes=1)
+    two = build(settings_of(sources), tmp_path / "two", processes=2)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    for field in ("files", "bytes", "dropped", "documents", "held_out", "near_duplicates"):
+        assert getattr(one, field) == getattr(two, field)
+
+
+def test_the_order_of_the_locations_does_not_matter(sources: Path, tmp_path: Path) -> None:
+    places = sorted(str(path) for path in sources.iterdir())
+    build(settings_of(sources, repositories=places), tmp_path / "a", processes=1)
+    build(settings_of(sources, repositories=places[::-1]), tmp_path / "b", processes=1)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+
+
+def test_failing_repositories_are_named_and_the_others_go_on(sources: Path, tmp_path: Path) -> None:
+    (sources / "hollow").mkdir()
+    archive = sources / "broken.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(sources / "alpha", "alpha")
+    archive.write_bytes(archive.read_bytes()[:-200])
+    report = build(settings_of(sources), tmp_path / "out", processes=1)
+    assert report.repositories["failed"] == 2
+    assert report.repositories["built"] == 6
+    assert report.repositories["given"] == 8
+    problems = " ".join(row["problem"] for row in report.failures)
+    assert "hollow" in problems
+    assert "broken.tar.gz" in problems
+
+
+def test_a_fault_in_one_repository_does_not_cost_the_others(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codekiln.corpus import ingest
+
+    real = ingest.arrange
+
+    def faulty(repository: Any, *rest: Any, **more: Any) -> Any:
+        if repository.name == "gamma":
+            raise RecursionError("too deep")
+        return real(repository, *rest, **more)
+
+    monkeypatch.setattr(ingest, "arrange", faulty)
+    report = build(settings_of(sources), tmp_path / "out", processes=1)
+    assert [row["problem"] for row in report.failures] == [
+        f"{sources / 'gamma'}: RecursionError: too deep"
+    ]
+    assert report.repositories["built"] == 5
+
+
+def test_if_all_fail_or_nothing_is_kept_it_is_an_error(tmp_path: Path) -> None:
+    archive = tmp_path / "broken.tar.gz"
+    archive.write_bytes(b"\x1f\x8b but no more")
+    with pytest.raises(SourceError, match="none of 1 can be read"):
+        build(CorpusSettings(repositories=[str(archive)]), tmp_path / "out", processes=1)
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "a.py").write_text("x" * 5000)
+    with pytest.raises(SourceError, match="no file of 1 repositories was kept.*line too long: 1"):
+        build(CorpusSettings(repositories=[str(place)]), tmp_path / "out", processes=1)
+    assert not (tmp_path / "out" / "documents").exists()
+
+
+def test_languages_can_be_chosen(sources: Path, tmp_path: Path) -> None:
+    report = build(settings_of(sources, languages=["markdown"]), tmp_path / "out", processes=1)
+    assert list(report.languages) == ["markdown"]
+    assert report.dropped["language not chosen"]["files"] == 27
+
+
+def test_a_second_build_is_kept_out(sources: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(SourceError, match="another build"):
+            build(settings_of(sources), out, processes=1)
+
+
+# ---- killed at any moment ----
+
+
+class Stopped(BaseException):
+    pass
+
+
+def test_stopped_at_every_commit_point(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each renaming into place is a commit; stop before and after every single one of them."""
+    for name in ("gamma", "delta", "epsilon"):
+        shutil.rmtree(sources / name)
+    whole = tmp_path / "whole"
+    real = storage._replace
+    count = 0
+
+    def counting(*arguments: Any, **more: Any) -> None:
+        nonlocal count
+        count += 1
+        real(*arguments, **more)
+
+    monkeypatch.setattr(storage, "_replace", counting)
+    build(settings_of(sources), whole, processes=1)
+    commits, expected = count, digest(whole)
+    assert commits >= 3 * 2 + 6  # of 3 repositories, of 1 changed shard, of the whole
+    for stop in range(2 * commits):
+        number = 0
+
+        def stopping(*arguments: Any, stop: int = stop, **more: Any) -> None:
+            nonlocal number
+            if number == stop // 2 and stop % 2 == 0:
+                raise Stopped
+            real(*arguments, **more)
+            if number == stop // 2:
+                raise Stopped
+            number += 1
+
+        out = tmp_path / f"out{stop}"
+        monkeypatch.setattr(storage, "_replace", stopping)
+        with pytest.raises(Stopped):
+            build(settings_of(sources), out, processes=1)
+        monkeypatch.setattr(storage, "_replace", real)
+        build(settings_of(sources), out, processes=1)
+        assert digest(out) == expected
+        shutil.rmtree(out)
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from codekiln.corpus.build import build
+    from codekiln.corpus.settings import CorpusSettings
+
+    if __name__ == "__main__":
+        print("ready", flush=True)
+        settings = CorpusSettings(repositories=[sys.argv[1]], held_out_rate=0.2)
+        build(settings, Path(sys.argv[2]), processes=int(sys.argv[3]))
+    """
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_moments(tmp_path: Path, processes: int) -> None:
+    sources = tmp_path / "sources"
+    for number in range(14):
+        make(sources, f"package{number:02d}", files=20)
+    shutil.copytree(sources / "package03", sources / "package99")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+
+    def start(out: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), str(sources / "*"), str(out), str(processes)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    began = time.monotonic()
+    assert start(tmp_path / "whole").wait() == 0
+    span = time.monotonic() - began
+    random_ = random.Random(processes)
+    kills = 0
+    for round_ in range(2):
+        out = tmp_path / f"out{round_}"
+        longest = 0.3  # of an unbroken run: the first start does not get far
+        while True:
+            process = start(out)
+            try:
+                assert process.wait(random_.uniform(0.05, longest) * span) == 0
+                break
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                kills += 1
+                longest += 0.2  # so that it gets done in the end, however slow the machine is
+        assert digest(out) == digest(tmp_path / "whole")
+    assert kills >= 1
+
+
+def test_workers_die_with_their_parent(tmp_path: Path) -> None:
+    """A killed build leaves no worker behind."""
+    sources = tmp_path / "sources"
+    for number in range(6):
+        make(sources, f"package{number:02d}", files=60)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(sources / "*"), str(tmp_path / "out"), "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    children: set[int] = set()
+    listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not listing.exists():
+        process.kill()
+        pytest.skip("this kernel does not list children")
+    while process.poll() is None and len(children) < 3:  # a resource tracker and two workers
+        children |= {int(pid) for pid in listing.read_text().split()}
+    process.kill()
+    process.wait()
+    assert len(children) == 3
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "workers outlive the build"
+        time.sleep(0.1)
