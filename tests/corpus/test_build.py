@@ -81,7 +81,7 @@ def settings_of(sources: Path, **more: Any) -> CorpusSettings:
 
 def test_every_file_is_accounted_for(sources: Path, tmp_path: Path) -> None:
     report = build(settings_of(sources), tmp_path / "out", processes=1)
-    seen = sum(len([f for f in files]) for _, _, files in os.walk(sources))
+    seen = sum(len(files) for _, _, files in os.walk(sources))
     assert report.files["seen"] == seen
     assert report.files["kept"] + report.files["dropped"] == seen
     dropped = {reason: row["files"] for reason, row in report.dropped.items()}
@@ -264,7 +264,7 @@ def test_if_all_fail_or_nothing_is_kept_it_is_an_error(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     (place / "a.py").write_text("x" * 5000)
-    with pytest.raises(SourceError, match="no file of 1 repositories was kept.*line too long: 1"):
+    with pytest.raises(SourceError, match=r"no file of 1 repositories was kept.*line too long: 1"):
         build(CorpusSettings(repositories=[str(place)]), tmp_path / "out", processes=1)
     assert not (tmp_path / "out" / "documents").exists()
 

@@ -83,7 +83,7 @@ def test_failures_are_named_and_all_failing_is_an_error(tmp_path: Path) -> None:
     plan = make_plan(CorpusSettings(repositories=[good, str(tmp_path / "hollow")]))
     assert [s.name for s in plan.sources] == ["good"]
     assert "hollow" in plan.failures[0].problem
-    with pytest.raises(SourceError, match="none of 1 can be read.*hollow"):
+    with pytest.raises(SourceError, match=r"none of 1 can be read.*hollow"):
         make_plan(CorpusSettings(repositories=[str(tmp_path / "hollow")]))
     with pytest.raises(RecipeError, match="empty"):
         make_plan(CorpusSettings())
