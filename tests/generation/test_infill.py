@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codekiln.corpus.documents import documents, join
+from codekiln.corpus.documents import documents, write
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import PromptError, TokenizerError
 from codekiln.generation.infill import build_prompt
@@ -16,7 +16,7 @@ from codekiln.languages.table import path_header
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.encode import encode_document, plan
 from codekiln.tokens.settings import TokensSettings
-from codekiln.types import Repository, SourceFile
+from codekiln.types import Document, Repository, SourceFile
 
 
 def python(path: str, text: str) -> SourceFile:
@@ -36,6 +36,11 @@ TEST = python("tests/test_main.py", "from pkg.main import main\n\ndef test():\n 
 FILES = (BASE, SHAPES, NAMES, MAIN, LONE, TEST)
 
 
+def join(files: list[SourceFile]) -> Document:
+    repository = Repository(name="r", revision="0", files=tuple(files))
+    return next(write(repository, [[file.path for file in files]]))
+
+
 def cut_only_last(document, order: str):
     """Seeds under which training rearranges the last file of a document and no other."""
     wanted = [None] * (len(document.spans) - 1) + [order]
@@ -48,7 +53,7 @@ def cut_only_last(document, order: str):
 
 @pytest.mark.parametrize("order", ["psm", "spm"])
 def test_a_prompt_is_the_training_sequence_up_to_the_hole(tiny_tokenizer, order):
-    document = join([BASE, NAMES, SHAPES, MAIN], source="repository")
+    document = join([BASE, NAMES, SHAPES, MAIN])
     header = path_header(MAIN.path, "python")
     count = empty_suffixes = 0
     for seed, fim, (before, after, middle) in cut_only_last(document, order):
@@ -86,7 +91,7 @@ def test_context_is_ordered_as_the_corpus_orders_it(tiny_tokenizer, file_order):
     plain = TokensSettings(fim_rate=0.0)
     files = {file.path: file for file in FILES}
     training = encode_document(
-        join([files[span.path] for span in document.spans[: at + 1]], source="r"),
+        join([files[span.path] for span in document.spans[: at + 1]]),
         tiny_tokenizer,
         plain,
         seed=0,
@@ -147,7 +152,7 @@ def test_the_file_itself_is_no_context_of_its_own(tiny_tokenizer):
 
 
 def sizes(tokenizer) -> dict[str, int]:
-    return {f.path: len(tokenizer.encode(join([f], source="").text)) for f in FILES}
+    return {f.path: len(tokenizer.encode(join([f]).text)) for f in FILES}
 
 
 def test_whole_files_are_dropped_the_farthest_along_the_imports_first(tiny_tokenizer):

@@ -9,7 +9,7 @@ do not change what it is told about the model.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,7 +99,6 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, vocab_size: int) -> None:
         self.sampling, self.vocab_size = sampling, vocab_size
-        self._counts: Counter[int] = Counter()
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -107,6 +106,11 @@ class Sampler:
             self._generator.manual_seed(sampling.seed % 2**63)
         outside = [token for token, _ in sampling.logit_bias if not 0 <= token < vocab_size]
         _check("logit_bias", outside, not outside, f"ids below {vocab_size}")
+        self._bias = torch.zeros(vocab_size) if sampling.logit_bias else None
+        for token, amount in sampling.logit_bias:
+            self._bias[token] += amount  # type: ignore[index]
+        penalties = sampling.presence_penalty or sampling.frequency_penalty
+        self._counts = torch.zeros(vocab_size) if penalties else None
 
     def choose(self, logits: Tensor) -> Choice:
         """The next id, from the logits [vocabulary] of the last position.
@@ -114,23 +118,19 @@ class Sampler:
         Raises:
             CodekilnError: logits that are not numbers (a broken checkpoint).
         """
-        logits = logits[: self.vocab_size]
-        if self.sampling.plain_greedy:
-            return Choice(token=check_finite(int(logits.argmax()), logits))
-        logits = logits.detach().to("cpu", torch.float32)
+        logits = logits[: self.vocab_size].detach().to("cpu", torch.float32)
         token = self._draw(self._adjusted(logits))
-        self._counts[check_finite(token, logits)] += 1
+        _check_finite(float(logits[token]))
+        if self._counts is not None:
+            self._counts[token] += 1
         return described(token, logits, self.sampling.logprobs)
 
     def _adjusted(self, logits: Tensor) -> Tensor:
-        settings = self.sampling
-        if settings.logit_bias or self._counts:
-            logits = logits.clone()
-        for token, amount in settings.logit_bias:
-            logits[token] += amount
-        if settings.presence_penalty or settings.frequency_penalty:
-            for token, count in self._counts.items():
-                logits[token] -= settings.frequency_penalty * count + settings.presence_penalty
+        if self._bias is not None:
+            logits = logits + self._bias
+        if self._counts is not None:
+            logits = logits - self.sampling.frequency_penalty * self._counts
+            logits = logits - self.sampling.presence_penalty * (self._counts > 0)
         return logits
 
     def _draw(self, logits: Tensor) -> int:
@@ -180,8 +180,21 @@ def described(token: int, logits: Tensor, logprobs: int | None) -> Choice:
     return Choice(token=token, logprob=float(values[token]), top=tuple(pairs))
 
 
-def check_finite(token: int, logits: Tensor) -> int:
-    """Give `token` back, unless its logit is no number."""
-    if not bool(torch.isfinite(logits[token])):
+def choose(samplers: Sequence[Sampler], logits: Tensor) -> list[Choice]:
+    """The next id of each request, from logits [requests, vocabulary].
+
+    Raises:
+        CodekilnError: logits that are not numbers.
+    """
+    if all(sampler.sampling.plain_greedy for sampler in samplers) and samplers:
+        best = logits[:, : samplers[0].vocab_size].max(-1)  # one transfer for all
+        for value in best.values.tolist():
+            _check_finite(value)
+        return [Choice(token=token) for token in best.indices.tolist()]
+    rows = logits.detach().to("cpu", torch.float32)
+    return [sampler.choose(row) for sampler, row in zip(samplers, rows, strict=True)]
+
+
+def _check_finite(logit: float) -> None:
+    if not math.isfinite(logit):
         raise CodekilnError("the model's logits are not numbers: its weights are damaged")
-    return token
