@@ -184,6 +184,27 @@ def test_the_stage_shows_what_others_cannot_reach(tmp_path):
     assert not Path(source).exists(), "the stage must not show outside its namespace"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_needs_no_stage_for_a_python_that_all_may_read():
+    system = boxes.host.system_python()
+    if system is None or not shutil.which("setpriv"):
+        pytest.skip("needs /usr/bin/python3 and setpriv")
+    box = boxes.Box(python=system)
+    program = "import os, time; print(os.getuid(), os.getgroups(), flush=True); time.sleep(30)"
+    command = box.wrap([system, "-s", "-S", "-c", program], Limits(), [])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "1000 []\n"
+            outside = Path(f"/proc/{process.pid}/status").read_text()
+        finally:
+            process.kill()
+    (uids,) = [line.split()[1:] for line in outside.splitlines() if line.startswith("Uid:")]
+    (groups,) = [line.split()[1:] for line in outside.splitlines() if line.startswith("Groups:")]
+    assert len(set(uids)) == 1
+    assert privileges.FIRST_UID <= int(uids[0]) < privileges.FIRST_UID + privileges.UIDS
+    assert groups == []
+
+
 def test_limits_refuse_zero():
     with pytest.raises(ValueError, match="memory_bytes"):
         Limits(memory_bytes=0)
