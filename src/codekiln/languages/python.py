@@ -38,10 +38,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from codekiln.languages.python_scan import scan
-from codekiln.languages.resolve import PathIndex, Reference, join, parent, shared_depth
+from codekiln.languages.resolve import PathIndex, Reference, join, parent
 
 SUFFIXES = (".py", ".pyx", ".pyi")
 STUB_SUFFIXES = (".pyi", ".py", ".pyx")
@@ -67,7 +67,7 @@ class PythonResolver:
             for suffix in SUFFIXES
             for path in index.by_name.get("__init__" + suffix, ())
         )
-        self._shared = self._shared_roots()
+        self._elsewhere = self._index_elsewhere()
         self._name = ""  # of the package that the repository's root is, where it is one
         self._own: dict[str, str] = {}
         self._searched: dict[tuple[str, str], tuple[str | None, tuple[str, ...]]] = {}
@@ -170,48 +170,50 @@ class PythonResolver:
 
     def _roots(self, top: str, root: str) -> tuple[str | None, tuple[str, ...]]:
         """The root that decides about a top-level name, and those with a namespace of it."""
-        if top in _STANDARD_LIBRARY:
-            places = [] if root == OUTSIDE else [root]
-        else:
-            places = self._above(root) + self._elsewhere(top, root)
-        for place in places:
+        namespaces: list[str] = []
+        for place in self._places(top, root):
             if self._at(join(place, top), stub=False) is not None:
                 return place, ()
-        return None, tuple(place for place in places if join(place, top) in self._folders)
+            if join(place, top) in self._folders:
+                namespaces.append(place)
+        return None, tuple(dict.fromkeys(namespaces))
 
-    def _above(self, root: str) -> list[str]:
-        if root == OUTSIDE:
-            return [] if self._name else [""]
-        places = [root]
-        while root:
-            root = parent(root)
-            if root not in self._packages:
-                places.append(root)
-        return places
+    def _places(self, top: str, root: str) -> Iterator[str]:
+        """Where a top-level name is searched by files whose own root is `root`, in order."""
+        if top in _STANDARD_LIBRARY:
+            if root != OUTSIDE:
+                yield root
+            return
+        if root != OUTSIDE or not self._name:
+            for place in _upward(root):
+                if place not in self._packages or root == OUTSIDE:
+                    yield place
+        for folder in _upward(root):
+            yield from self._elsewhere.get((top, folder), ())
 
-    def _elsewhere(self, top: str, root: str) -> list[str]:
-        places = self._shared.get(top, []) + self._shared.get("", [])
-        open_to = [place for place in places if _is_open(place, root)]
-        return sorted(
-            dict.fromkeys(open_to),
-            key=lambda place: (
-                -shared_depth(place, root),
-                place.rpartition("/")[2] not in SHARED_ROOTS,
-                place.count("/"),
-                place,
-            ),
-        )
+    def _index_elsewhere(self) -> dict[tuple[str, str], list[str]]:
+        """(top-level name, folder) -> roots below the folder that hold the name, best first.
 
-    def _shared_roots(self) -> dict[str, list[str]]:
-        """Top-level package -> folders that hold it; "" -> folders called src, lib, python."""
-        roots: dict[str, list[str]] = {}
-        for package in self._packages:
-            if package and parent(package) not in self._packages:
-                roots.setdefault(package.rpartition("/")[2], []).append(parent(package))
-        for folder in self._folders - self._packages:
-            if folder.rpartition("/")[2] in SHARED_ROOTS:
-                roots.setdefault("", []).append(folder)
-        return roots
+        A file finds the nearest by going up from its own root; what lies in a private tree is
+        listed up to the top of that tree only.
+        """
+        held = {
+            (package.rpartition("/")[2], parent(package))
+            for package in self._packages
+            if package and parent(package) not in self._packages
+        }
+        for path in (*self._files, *self._folders):
+            holder, _, name = path.rpartition("/")
+            if holder.rpartition("/")[2] in SHARED_ROOTS and holder not in self._packages:
+                held.add((name.partition(".")[0], holder))
+        found: dict[tuple[str, str], list[str]] = {}
+        for top, place in sorted(held, key=_preference):
+            tree = _private_tree(place)
+            for folder in _upward(place):
+                found.setdefault((top, folder), []).append(place)
+                if folder == tree:
+                    break
+        return found
 
     def own_root(self, folder: str) -> str:
         """The root from which the files of `folder` are imported themselves."""
@@ -232,11 +234,23 @@ class PythonResolver:
         return inner
 
 
-def _is_open(place: str, root: str) -> bool:
-    """Whether files below `root` may import from `place`: private trees serve their own only."""
+def _preference(held: tuple[str, str]) -> tuple[bool, int, str, str]:
+    top, place = held
+    return place.rpartition("/")[2] not in SHARED_ROOTS, place.count("/"), place, top
+
+
+def _private_tree(place: str) -> str:
+    """The outermost test or example tree around a folder; "" if there is none."""
     parts = place.split("/")
     for depth, part in enumerate(parts):
         if part in PRIVATE_TREES:
-            tree = "/".join(parts[: depth + 1])
-            return root == tree or root.startswith(tree + "/")
-    return True
+            return "/".join(parts[: depth + 1])
+    return ""
+
+
+def _upward(folder: str) -> Iterator[str]:
+    """A folder and all above it, up to the repository's root."""
+    yield folder
+    while folder:
+        folder = parent(folder)
+        yield folder
