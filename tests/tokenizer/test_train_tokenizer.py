@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import models, pre_tokenizers, trainers
 
 from codekiln.errors import TokenizerError
 from codekiln.recipe import Recipe
@@ -16,6 +18,22 @@ from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokenizer.train import sample, train, train_into
 
 SOURCE = inspect.getsource(json.decoder)
+
+
+def test_merges_equal_those_of_the_library_splitting_by_itself():
+    """The oracle: the library's trainer behind the pre-tokenizer as it is saved."""
+    texts = [SOURCE, "größe = '中文 ab'  # 12\r\n\tcafé_x\n" * 20, "x\x1c\xa0y \x00\n"]
+    ours = json.loads(train(texts, TokenizerSettings(vocab_size=1000))._model)
+    library = tokenizers.Tokenizer(models.BPE())
+    library.pre_tokenizer = tokenizers.Tokenizer.from_str(json.dumps(ours)).pre_tokenizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=991, min_frequency=2, initial_alphabet=alphabet, show_progress=False
+    )
+    library.train_from_iterator(texts, trainer)
+    theirs = json.loads(library.to_str())["model"]
+    assert ours["model"]["merges"] == theirs["merges"]
+    assert ours["model"]["vocab"] == theirs["vocab"]
 
 
 def test_vocab_size_counts_everything():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import tokenizers
-from tokenizers import decoders, models, trainers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from codekiln.errors import TokenizerError
 from codekiln.log import Progress, logger
@@ -24,11 +24,13 @@ from codekiln.tokenizer.chat import CHAT_TEMPLATE
 from codekiln.tokenizer.settings import TokenizerSettings
 from codekiln.tokenizer.special import BOS, EOS, PAD, SPELLINGS
 from codekiln.tokenizer.split import DESCRIPTION
+from codekiln.tokenizer.split import pieces as split
 from codekiln.tokenizer.tokenizer import MODEL_FILE, Tokenizer
 
 NOTE_FILE = "training.json"
 _FORMAT = 1  # raise it when the same text would give another tokenizer
 _PIECE_CHARACTERS = 65_536
+_REMEMBERED_WORDS = 400_000
 
 
 def train(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
@@ -48,8 +50,7 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
             "tokenizer training", got="no text", wanted="a corpus with at least one document"
         )
     library = tokenizers.Tokenizer(models.BPE())
-    library.pre_tokenizer = _pre_tokenizer()
-    library.decoder = decoders.ByteLevel()
+    library.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocab_size - len(SPELLINGS),
         min_frequency=settings.min_frequency,
@@ -58,7 +59,9 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
         show_progress=False,
     )
     with Progress("tokenizer", total=sum(map(len, pieces)), unit="characters") as progress:
-        library.train_from_iterator(_counted(pieces, progress), trainer)
+        library.train_from_iterator(_words(pieces, progress), trainer)
+    library.pre_tokenizer = _pre_tokenizer()
+    library.decoder = decoders.ByteLevel()
     library.add_special_tokens(
         [tokenizers.AddedToken(s, special=True, normalized=False) for s in SPELLINGS]
     )
@@ -168,13 +171,33 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _counted(pieces: list[str], progress: Progress) -> Iterator[str]:
-    for piece in pieces:
-        yield piece
-        progress.advance(len(piece))
+def _words(texts: list[str], progress: Progress) -> Iterator[str]:
+    """Each text as byte-level words with a space between: split here, three times as fast."""
+    words = _ByteLevelWords()
+    for text in texts:
+        if len(words) > _REMEMBERED_WORDS:
+            words.clear()
+        yield " ".join(map(words.__getitem__, split(text)))
+        progress.advance(len(text))
 
 
-def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
+class _ByteLevelWords(dict[str, str]):
+    """Piece of text -> the words that the pre-tokenizer makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pre_tokenizer = _pre_tokenizer()
+
+    def __missing__(self, piece: str) -> str:
+        if piece.isascii():  # cut to the end already
+            found = "".join(BYTE_TO_CHARACTER[byte] for byte in piece.encode())
+        else:
+            found = " ".join(word for word, _ in self._pre_tokenizer.pre_tokenize_str(piece))
+        self[piece] = found
+        return found
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
     """Built by the library from its own file format: one description serves all."""
     empty = tokenizers.Tokenizer(models.BPE())
     description = {**json.loads(empty.to_str()), "pre_tokenizer": DESCRIPTION}

@@ -1,0 +1,112 @@
+"""`codekiln tokenizer train` and `codekiln tokens pack` on a run folder with a small corpus."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from click.testing import CliRunner
+
+from codekiln.cli.tokenizer import tokenizer
+from codekiln.cli.tokens import tokens
+from codekiln.corpus.store import DOCUMENTS, DocumentWriter, write_index
+from codekiln.errors import RecipeError, SourceError, TokenizerError
+from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokens.pack import open_shards
+from codekiln.types import Document, Span
+
+
+@dataclass
+class Run:
+    directory: object
+    recipe: object
+
+    def __call__(self, command, *arguments):
+        return CliRunner().invoke(
+            command, [*arguments[:1], str(self.recipe), *arguments[1:]], catch_exceptions=False
+        )
+
+
+@pytest.fixture
+def run(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    directory = tmp_path / "run"
+    recipe.write_text(
+        f"[run]\ndirectory = '{directory}'\nprocesses = 1\n[tokenizer]\nvocab_size = 275\n"
+    )
+    return Run(directory, recipe)
+
+
+def write_corpus(directory, shards=2):
+    folder = directory / "corpus" / DOCUMENTS
+    folder.mkdir(parents=True)
+    rows = {}
+    for number in range(shards):
+        name = f"{number:05d}.parquet"
+        with DocumentWriter(folder / name) as writer:
+            for i in range(10):
+                header = f"#pkg{i}/a.py\n"
+                text = f"{header}def f{i}(x):\n    return x + {number}\n"
+                text += "zz zz zz zz\n" * 9 * (i == 9)
+                span = Span(
+                    path=header[1:-1], language="python", start=0, body=len(header), end=len(text)
+                )
+                document = Document(id=f"{number}.{i}", text=text, source=f"pkg{i}", spans=(span,))
+                writer.add(document, "held_out" if i == 9 else "train")
+        rows[name] = 10
+    write_index(folder, rows)
+
+
+def test_from_corpus_to_shards(run):
+    write_corpus(run.directory)
+    result = run(tokenizer, "train")
+    assert result.exit_code == 0 and "275 ids" in result.output
+    trained = Tokenizer.load(run.directory / "tokenizer")
+    assert "nothing to do" in run(tokenizer, "train").output
+    result = run(tokens, "pack")
+    assert result.exit_code == 0
+    assert "train: 18 documents, 18 files" in result.output
+    assert "held_out: 2 documents, 2 files (0.0% FIM)" in result.output
+    shards = open_shards(run.directory / "tokens", "held_out", trained.sha256)
+    texts = [trained.decode(shard[i]) for shard in shards for i in range(len(shard))]
+    assert texts == [
+        f"#pkg9/a.py\ndef f9(x):\n    return x + {n}\n" + "zz zz zz zz\n" * 9 for n in range(2)
+    ]
+    assert "nothing to do" in run(tokens, "pack").output
+    assert "nothing to do" not in run(tokens, "pack", "--set", "tokens.fim_rate=1.0").output
+    report = json.loads((run.directory / "tokens" / "report.json").read_text())
+    assert report["train"]["fim_share"] == 1.0
+
+
+def test_held_out_text_does_not_shape_the_tokenizer(run):
+    write_corpus(run.directory)
+    run(tokenizer, "train")
+    trained = Tokenizer.load(run.directory / "tokenizer")
+    merged = {trained.token_bytes(i) for i in range(trained.vocab_size)}
+    assert b"zz" not in merged and b"de" in merged
+
+
+def test_steps_out_of_order_name_the_one_that_is_missing(run):
+    with pytest.raises(SourceError, match="codekiln corpus build"):
+        run(tokenizer, "train")
+    write_corpus(run.directory)
+    with pytest.raises(TokenizerError, match="codekiln tokenizer train"):
+        run(tokens, "pack")
+
+
+def test_mistyped_settings_are_named(run):
+    with pytest.raises(RecipeError, match="fim_rate"):
+        run(tokens, "pack", "--set", "tokens.fim_rat=0.5")
+    with pytest.raises(RecipeError, match="less than or equal to 1"):
+        run(tokens, "pack", "--set", "tokens.fim_rate=2")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (group, [*name, "--help"])
+        for group in (tokenizer, tokens)
+        for name in ([], [*group.commands])
+    ],
+)
+def test_help_shows_an_example(command, arguments):
+    assert "Example:" in CliRunner().invoke(command, arguments).output
