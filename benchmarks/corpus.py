@@ -16,6 +16,7 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.rows import Row, paired
 from codekiln.corpus.dedup import Sketch
@@ -36,13 +37,13 @@ def repositories() -> list[str]:
     return [paths["stdlib"], *map(str, packages)]
 
 
-def measure(places: list[str], **settings: object) -> dict[str, float]:
+def measure(places: list[str], **settings: object) -> dict[str, Any]:
     """One build from nothing, in one process: what it read, cost and held at most."""
     with tempfile.TemporaryDirectory() as folder:
         values = json.dumps({"repositories": places, **settings})
         command = [sys.executable, "-m", "benchmarks.corpus", values, folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    facts: dict[str, float] = json.loads(done.stdout)
+    facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 
 
@@ -52,52 +53,51 @@ def child(values: str, folder: str) -> None:
     from codekiln.corpus.engine import peak_memory_bytes
     from codekiln.corpus.settings import CorpusSettings
 
+    out = Path(folder) / "corpus"
     before, started = peak_memory_bytes(), time.monotonic()
     spent = time.process_time()
-    report = build(CorpusSettings(**json.loads(values)), Path(folder) / "corpus", processes=1)
+    report = build(CorpusSettings(**json.loads(values)), out, processes=1)
     facts = {
         "cpu_seconds": time.process_time() - spent,
         "seconds": time.monotonic() - started,
         "megabytes": report.bytes["read"] / 1e6,
         "kept": report.bytes["kept"] / 1e6,
-        "files": report.files["kept"],
         "repositories": report.repositories["built"],
         "peak": peak_memory_bytes() / 1e6,
         "start": before / 1e6,
+        "sizes": {
+            repository["location"]: repository["bytes_read"]
+            for path in out.glob("stages/*/facts.json")
+            for repository in json.loads(path.read_text())["repositories"]
+            if "failed" not in repository
+        },
     }
     print(json.dumps(facts))
 
 
-def size(place: str) -> int:
-    """Bytes of Python source below a folder."""
-    return sum(path.stat().st_size for path in Path(place).rglob("*.py"))
-
-
-def half(places: list[str]) -> list[str]:
-    """The largest repository, and others up to half of all bytes."""
-    sizes = {place: size(place) for place in places}
-    ordered = sorted(places, key=lambda place: -sizes[place])
-    chosen, total = [ordered[0]], sizes[ordered[0]]
-    for place in reversed(ordered[1:]):  # smallest first
-        if total + sizes[place] <= sum(sizes.values()) / 2:
-            chosen.append(place)
-            total += sizes[place]
+def half(sizes: dict[str, int]) -> list[str]:
+    """The largest repository, and others, smallest first, up to half of all bytes."""
+    ordered = sorted(sizes, key=lambda place: sizes[place])
+    chosen, total = [ordered.pop()], 0
+    for place in ordered:
+        total += sizes[place]
+        if total + sizes[chosen[0]] > sum(sizes.values()) / 2:
+            break
+        chosen.append(place)
     return chosen
 
 
 def build_rows() -> list[Row]:
-    places = repositories()
-    whole = measure(places)
-    part = measure(half(places))
-    largest = measure([max(places, key=size)])
-    rate = whole["megabytes"] / whole["cpu_seconds"]
+    """Rate and memory of the whole build; memory of half of it, and of its largest part."""
+    whole = measure(repositories())
+    part, largest = measure(half(whole["sizes"])), measure(half(whole["sizes"])[:1])
     return [
         Row(
             what="corpus build",
-            ours=rate,
+            ours=whole["megabytes"] / whole["cpu_seconds"],
             unit="MB per CPU second",
             target=TARGET,
-            note=f"{whole['repositories']:.0f} repositories, {whole['megabytes']:.0f} MB read, "
+            note=f"{whole['repositories']} repositories, {whole['megabytes']:.0f} MB read, "
             f"{whole['kept']:.0f} MB kept; wall {whole['megabytes'] / whole['seconds']:.1f} MB/s",
         ),
         Row(
