@@ -315,7 +315,7 @@ def test_the_time_limit_ends_a_request(serving, slow_engine, stream):
             )
             list(answer)
         assert "time limit" in str(caught.value)
-        assert time.monotonic() - started < 5  # 500 tokens would take 10
+        assert time.monotonic() - started < 9  # 500 tokens would take 10
         if not stream:
             assert caught.value.status_code == 504
         _until_free(client)
