@@ -10,7 +10,7 @@ import pytest
 
 from codekiln.evaluation.humaneval import HumanEval
 from codekiln.evaluation.infilling import SingleLineInfilling
-from codekiln.evaluation.run import identity, run_problems
+from codekiln.evaluation.run import evaluate, identity, run_problems
 from codekiln.languages.table import path_header
 from codekiln.types import Document, Problem, Span
 
@@ -125,6 +125,18 @@ def test_a_real_engine_runs_and_resumes(tiny_engine, tmp_path):
     assert again == first
     assert (tmp_path / "infilling.completions.jsonl").read_bytes() == kept
     assert 0 <= first.scores["edit_similarity"] <= 1
+
+
+def test_evaluate_takes_a_benchmark_by_name(tiny_tokenizer, tmp_path):
+    if not shutil.which("bwrap"):
+        pytest.skip("needs bwrap (bubblewrap)")
+    row = {"task_id": "H/0", "prompt": "def one():\n", "entry_point": "one"}
+    row |= {"canonical_solution": "", "test": "def check(f):\n    assert f() == 1\n"}
+    data = tmp_path / "HumanEval.jsonl"
+    data.write_text(json.dumps(row) + "\n")
+    engine = Scripted(tiny_tokenizer, ["    return 1"])
+    result = evaluate(engine, "humaneval", data, tmp_path / "out", model="m", limit=5)
+    assert result.verdicts == {"passed": 1}
 
 
 def test_identity_follows_the_weights(tiny_model_folder, tmp_path):

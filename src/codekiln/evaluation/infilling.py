@@ -143,6 +143,8 @@ class SingleLineInfilling:
                     "status": "passed" if exact_match(line, problem.line) else "wrong",
                     "edit_similarity": edit_similarity(line.rstrip(), problem.line.rstrip()),
                     "language": problem.language,
+                    "path": problem.path,
+                    "line": problem.prefix.count("\n") + 1,
                     "truth": problem.line,
                     "written": line,
                 }

@@ -66,6 +66,25 @@ def load(
     return benchmark, benchmark.load(data, limit=limit, seed=seed)
 
 
+def evaluate(
+    engine: Engine,
+    name: str,
+    data: Path,
+    out: Path,
+    *,
+    model: str,
+    limit: int | None = None,
+    seed: int = 0,
+    fim_order: Order = "psm",
+    unsafe: bool = False,
+) -> Score:
+    """`load` one benchmark and `run_problems` on it, with their arguments and errors."""
+    benchmark, problems = load(name, data, limit=limit, seed=seed)
+    return run_problems(
+        engine, benchmark, problems, out, model=model, fim_order=fim_order, unsafe=unsafe
+    )
+
+
 def run_problems(
     engine: Engine,
     benchmark: Benchmark,
