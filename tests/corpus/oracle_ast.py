@@ -95,6 +95,7 @@ class Finder:
     def __init__(self, paths: list[str]) -> None:
         self.root = tree_of(paths)
         self.everywhere = list(self.root.all())
+        self.searched: dict[tuple[PurePosixPath, str], list[Folder]] = {}
 
     def folder(self, place: PurePosixPath) -> Folder:
         folder = self.root
@@ -162,7 +163,10 @@ class Finder:
     def module(self, folder: Folder, name: str, stub: bool) -> str | None:
         """The file of an absolute module name, for a file in `folder`."""
         parts = name.split(".")
-        searched = self.path_for(folder, parts[0])
+        key = (self.home(folder).place, parts[0])
+        if key not in self.searched:
+            self.searched[key] = self.path_for(folder, parts[0])
+        searched = self.searched[key]
         for place in searched:
             if self.file(place, parts[0], False):
                 return self.descend(place, parts, stub)
