@@ -63,6 +63,7 @@ def test_shards_hold_the_encoded_documents(sources, tokenizer, tokenizer_folder,
     assert report.splits["held_out"].fim_files == 0 < report.splits["train"].fim_files
     assert (report.packed, report.resumed) == (4, 0)
     assert not (out / "held_out-00002.bin").exists()  # nothing was held out there
+    assert [s.facts["settings"]["fim_rate"] for s in shards] == [0.0] * 3
     written = json.loads((out / "report.json").read_text())
     assert written["train"]["bytes_per_token"] == pytest.approx(
         report.splits["train"].bytes / report.splits["train"].tokens
@@ -132,6 +133,20 @@ def test_an_unfinished_folder_is_not_opened(sources, tokenizer_folder, tmp_path)
     assert len(open_shards(out, "train")) == 4
 
 
+def test_a_folder_repacked_in_part_is_not_opened(sources, tokenizer_folder, tmp_path):
+    def failing(path, split):
+        if path == sources[3]:
+            raise OSError("unplugged")
+        return read(path, split)
+
+    out = tmp_path / "tokens"
+    pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1)
+    with pytest.raises(OSError, match="unplugged"):
+        pack(sources, failing, tokenizer_folder, SETTINGS, out, seed=1, processes=1)
+    with pytest.raises(ShardError, match="did not end"):
+        open_shards(out, "train")
+
+
 def test_other_tokenizers_shards_are_refused(sources, tokenizer_folder, tmp_path):
     out = tmp_path / "tokens"
     pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1)
@@ -191,10 +206,13 @@ def test_killed_and_run_again_it_is_whole(sources, tokenizer_folder, tmp_path):
     arguments = [sources[0].parent, tokenizer_folder, out]
     process = subprocess.Popen([sys.executable, script, *map(str, arguments)])
     deadline = time.monotonic() + 60
-    while not (out / "train-00001.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    while time.monotonic() < deadline:  # the first file is done, a later one under way
+        if (out / "train-00000.json").exists() and any(out.glob(".train-00001*.tmp/*")):
+            break
+        time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert any(out.glob(".*.tmp"))
     assert not (out / "report.json").exists()
     report = pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1)
     assert report.resumed >= 1 and report.packed >= 1
@@ -213,3 +231,9 @@ def test_progress_counts_all_bytes(sources, tokenizer_folder, tmp_path, monkeypa
     [(done, note)] = shown
     assert done == sum(split.bytes for split in report.splits.values())
     assert "tokens/s" in note
+
+
+def test_packing_imports_no_torch():
+    code = "import sys, codekiln.tokens.pack; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

@@ -333,7 +333,7 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
             encoded = encode_documents(
                 itertools.chain([first], documents), tokenizer, settings, seed=job.seed
             )
-            report = _write_shard(job, split, _watched(encoded, counts, show))
+            report = _write_shard(job, split, settings, _watched(encoded, counts, show))
             splits[split] = asdict(report)
     return splits
 
@@ -347,13 +347,15 @@ def _watched(
         show()
 
 
-def _write_shard(job: _Job, split: str, encoded: Iterable[Encoded]) -> SplitReport:
+def _write_shard(
+    job: _Job, split: str, settings: TokensSettings, encoded: Iterable[Encoded]
+) -> SplitReport:
     name = f"{split}-{_piece(job.number)}"
     facts = {
         "tokenizer_sha256": job.tokenizer_sha256,
         "split": split,
         "seed": job.seed,
-        "settings": job.settings.model_dump(include=_SHAPING),
+        "settings": settings.model_dump(include=_SHAPING),
         "source": job.source.name,
     }
     files = fim_files = documents = text_bytes = 0
