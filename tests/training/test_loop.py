@@ -1,5 +1,6 @@
 """The loop end to end on a tiny model: learning, resuming, stopping, refusing."""
 
+import errno
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from codekiln.errors import CheckpointError, RecipeError, ShardError, UserError
+from codekiln.log import MetricsFile
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import load_model
 from codekiln.recipe import Recipe
@@ -312,6 +314,20 @@ def test_a_context_shorter_than_the_sequences_is_refused(run_folder: Path) -> No
 def test_only_one_process_trains_in_a_folder(recipe: Recipe, run_folder: Path) -> None:
     with only_one(run_folder / "checkpoints"), pytest.raises(UserError, match="another process"):
         train(recipe, run_folder)
+
+
+def test_a_disk_that_fills_up_is_a_message(
+    recipe: Recipe, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: MetricsFile, **values: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsFile, "write", full)
+        with pytest.raises(UserError, match="No space left on device") as caught:
+            train(recipe, run_folder)
+    assert "--resume" in caught.value.remedy
+    assert train(recipe, run_folder, resume=True).status == "finished"
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, bad_calls: set[int]) -> None:

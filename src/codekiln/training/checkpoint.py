@@ -99,16 +99,20 @@ def steps(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
 
 
-def latest(root: Path) -> Path | None:
-    """The newest whole checkpoint; damaged ones are passed over with a warning."""
+def newest(root: Path) -> tuple[Path, TrainingState] | None:
+    """The newest whole checkpoint and its state; damaged ones are passed over with a warning."""
     for folder in reversed(steps(root)):
         try:
-            read_state(folder)
+            return folder, read_state(folder)
         except CheckpointError as error:
             logger.warning("passing over a damaged checkpoint: %s", error)
-        else:
-            return folder
     return None
+
+
+def latest(root: Path) -> Path | None:
+    """The newest whole checkpoint's folder, as `newest` finds it."""
+    found = newest(root)
+    return found[0] if found else None
 
 
 def sweep(root: Path) -> None:

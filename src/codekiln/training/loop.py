@@ -9,6 +9,7 @@ deterministic).
 
 from __future__ import annotations
 
+import errno
 import math
 import resource
 import time
@@ -37,6 +38,8 @@ from codekiln.training.precision import pick_device
 from codekiln.training.schedule import learning_rate
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.step import Stepper, StepResult
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ def train(
         ShardError: no tokens, or tokens of another tokenizer.
         CheckpointError: an unfinished run without `resume`, a checkpoint of another recipe,
             or one that cannot be read or written.
-        UserError: another process trains here; too many losses that are not finite.
+        UserError: another process trains here; too many losses that are not finite; disk full.
     """
     inputs = open_inputs(recipe, directory)
     root = directory / "checkpoints"
@@ -98,14 +101,24 @@ def train(
         if state.plan and state.step >= state.plan["total_steps"] and model.is_dir():
             logger.info("nothing to do: %s is trained, all %d steps", directory, state.step)
             return _result("nothing to do", state, None, None, 0.0, model)
-        return _Run(recipe, directory, inputs, state, callbacks).run()
+        try:
+            return _Run(recipe, directory, inputs, state, callbacks).run()
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            raise UserError(
+                directory,
+                got=f"could not be written: {error.strerror}",
+                wanted="room on the disk",
+                remedy="free some space, then go on with --resume",
+            ) from error
 
 
 def _start(root: Path, inputs: Inputs, *, resume: bool) -> TrainingState:
     """The newest whole checkpoint's state, or that of a run which has not begun."""
     checkpoint.sweep(root)
-    folder = checkpoint.latest(root)
-    if folder is None:
+    found = checkpoint.newest(root)
+    if found is None:
         if checkpoint.steps(root):
             raise CheckpointError(
                 root,
@@ -116,7 +129,7 @@ def _start(root: Path, inputs: Inputs, *, resume: bool) -> TrainingState:
         return TrainingState(
             step=0, cursor=asdict(Cursor()), tokens=0, identity=dict(inputs.identity)
         )
-    state = checkpoint.read_state(folder)
+    folder, state = found
     checkpoint.check_identity(folder, state.identity, inputs.identity)
     if not resume and state.step < state.plan["total_steps"]:
         raise CheckpointError(
