@@ -195,6 +195,29 @@ def test_killed_at_random_steps_and_resumed_the_weights_are_bit_equal(
     assert steps == list(range(1, 13))  # no step stands twice
 
 
+@pytest.mark.slow
+def test_two_threads_in_bfloat16_resume_to_the_same_bits(nursery: Any, run_folder: Path) -> None:
+    wide = (
+        "training.threads=2",
+        "training.dtype=bfloat16",
+        "model.hidden_size=128",
+        "model.intermediate_size=352",
+        "tokens.sequence_length=128",
+        "model.max_position_embeddings=128",
+        "training.steps=8",
+        "training.checkpoint_every=3",
+    )
+    settings = [part for override in wide for part in ("--set", override)]
+    other = run_folder.parent / "other"
+    shutil.copytree(run_folder, other)
+    assert nursery.run(other, *settings)[0] == 0
+    assert nursery.interrupt(run_folder, 5, signal.SIGKILL, *settings)[0] == -signal.SIGKILL
+    status, output = nursery.run(run_folder, "--resume", *settings)
+    assert status == 0, output
+    assert "resuming from" in output
+    assert same_bits(weights(run_folder), weights(other))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_a_checkpoint_first(
     nursery: Any, run_folder: Path, unbroken: dict[str, Tensor], number: signal.Signals
