@@ -1,0 +1,184 @@
+"""`codekiln corpus graph`: who imports whom in a repository, and the order of its files.
+
+All files that can be read as text in a known language are shown, before any rule of the corpus
+drops one: this is about the repository. Empty files are no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from codekiln.corpus.graph import Graph
+    from codekiln.corpus.order import Order
+    from codekiln.corpus.read import Reading
+    from codekiln.types import SourceFile
+
+TEMPLATE = Path(__file__).with_name("corpus_graph.html.j2")
+SHOWN = 20  # files, in the text
+
+
+@click.command()
+@click.argument("repository")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "html"]),
+    default="text",
+    show_default=True,
+    help="A summary, all edges and sequences, or one page without network.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["scc", "paper", "path", "random"]),
+    default="scc",
+    show_default=True,
+    help="paper: Algorithm 1 as printed. scc: cycles broken where it costs least.",
+)
+@click.option("--seed", default=0, show_default=True, help="Settles ties (paper) or all (random).")
+def graph(repository: str, form: Literal["text", "json", "html"], order: Order, seed: int) -> None:
+    """Show the import graph of REPOSITORY: a folder, PATH@REVISION of a git repository, a bare
+    repository or an archive. An edge from A to B says that A needs B.
+
+    \b
+    Example:
+      codekiln corpus graph ~/src/project
+      codekiln corpus graph ~/src/project@v1.0 --format json > graph.json
+      codekiln corpus graph project-1.0.tar.gz --order paper --format html > graph.html
+    """
+    from codekiln.corpus.order import sequences
+    from codekiln.corpus.read import open_repository
+
+    reading = open_repository(repository)
+    files, found = _read(reading)
+    ordered = sequences(found, order, seed)
+    if form == "json":
+        click.echo(as_json(found, ordered))
+    elif form == "html":
+        click.echo(as_html(reading.name, found, ordered, order))
+    else:
+        click.echo(as_text(reading, files, found, ordered, order))
+
+
+def _read(reading: Reading) -> tuple[list[SourceFile], Graph]:
+    from codekiln.corpus.graph import build_graph
+    from codekiln.log import Progress
+
+    files: list[SourceFile] = []
+    with Progress(f"reading {reading.name}", unit="files") as progress:
+        for file in reading:
+            files.append(file)
+            progress.advance()
+    total = sum(len(file.text) for file in files)
+    with Progress(f"imports of {reading.name}", total=total, unit="characters") as progress:
+        return files, build_graph(files, advance=progress.advance)
+
+
+def as_json(graph: Graph, ordered: list[list[str]]) -> str:
+    """Files, edges ("from" needs "to"), sequences, and the share of edges that run backwards."""
+    from codekiln.corpus.order import violations
+
+    edges = [{"from": e.source, "to": e.target, "kind": e.kind} for e in graph.edges]
+    value = {
+        "files": list(graph.files),
+        "edges": edges,
+        "sequences": ordered,
+        "violations": violations(graph, ordered),
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def as_text(
+    reading: Reading,
+    files: list[SourceFile],
+    graph: Graph,
+    ordered: list[list[str]],
+    order: Order,
+) -> str:
+    """Counts, cycles, and the start of the largest sequence."""
+    from codekiln.corpus.order import cycles, violations
+
+    rings = cycles(graph)
+    longest = max(ordered, key=len, default=[])
+    alone = sum(len(sequence) == 1 for sequence in ordered)
+    late = violations(graph, ordered)
+    lines = [
+        f"{reading.name} at {reading.revision[:12]}",
+        f"files       {len(files)}{_counted(file.language for file in files)}",
+        f"not read    {reading.tally.dropped.total()}{_counted(reading.tally.dropped)}",
+        f"edges       {len(graph.edges)}{_counted(edge.kind for edge in graph.edges)}",
+        f"sequences   {len(ordered)}, {alone} of them single files; the longest has {len(longest)}",
+        f"cycles      {len(rings)}" + (f", the largest of {len(rings[0])} files" if rings else ""),
+    ]
+    lines += [f"              {_some(ring, 4)}" for ring in rings[:3]]
+    lines.append(f"backwards   {late:.2%} of the edges, in the order {order!r}")
+    if len(longest) > 1:
+        lines.append("the longest sequence starts with")
+        lines += [f"  {path}" for path in longest[:SHOWN]]
+        if len(longest) > SHOWN:
+            lines.append(f"  … and {len(longest) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def _counted(things: Iterable[str]) -> str:
+    counts = Counter(things)
+    named = [f"{name} {count}" for name, count in counts.most_common(6)]
+    rest = len(counts) - len(named)
+    return f" ({', '.join(named)}{f', {rest} more' if rest > 0 else ''})" if named else ""
+
+
+def _some(paths: list[str], count: int) -> str:
+    rest = len(paths) - count
+    return ", ".join(paths[:count]) + (f" … and {rest} more" if rest > 0 else "")
+
+
+def as_html(name: str, graph: Graph, ordered: list[list[str]], order: Order) -> str:
+    """One page: counts, a picture of the order, every sequence with what each file needs."""
+    from jinja2 import Environment, StrictUndefined
+
+    from codekiln import __version__
+    from codekiln.corpus.order import cycles, violations
+
+    place = {path: at for at, path in enumerate(path for part in ordered for path in part)}
+    needs: dict[str, list[tuple[str, str, bool]]] = {}
+    for edge in graph.edges:
+        late = place[edge.target] > place[edge.source]
+        needs.setdefault(edge.source, []).append((edge.target, edge.kind, late))
+    rings = cycles(graph)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=name,
+        version=__version__,
+        order=order,
+        files=len(graph.files),
+        edges=len(graph.edges),
+        violations=violations(graph, ordered),
+        sequences=sorted(ordered, key=len, reverse=True),
+        needs=needs,
+        cycles=rings,
+        ring={path: number for number, ring in enumerate(rings, 1) for path in ring},
+        dots=_dots(graph, place),
+    )
+
+
+CELLS = 240  # of the picture, along each side
+
+
+def _dots(graph: Graph, place: dict[str, int]) -> list[tuple[int, int, bool, float]]:
+    """Column (needed), row (needing), whether backwards, and ink from 0 to 1, of each cell."""
+    scale = min(CELLS / max(len(place), 1), 1.0)
+    side = 1 / scale
+    cells: Counter[tuple[int, int, bool]] = Counter()
+    for edge in graph.edges:
+        column, row = place[edge.target], place[edge.source]
+        cells[int(column / side), int(row / side), column > row] += 1
+    return [
+        (column, row, late, min(1.0, 0.35 + 0.65 * count / side))
+        for (column, row, late), count in sorted(cells.items())
+    ]
