@@ -55,9 +55,8 @@ def test_a_later_token_changes_nothing_before_it(model: LlamaForCausalLM) -> Non
 def test_cached_decoding_equals_the_whole_pass(model: LlamaForCausalLM, pieces: list[int]) -> None:
     tokens = _tokens(2, 12)
     whole = model(tokens)
-    cache, out = GrowingCache(), []
-    for piece in tokens.split(pieces, dim=1):
-        out.append(model(piece, cache=cache))
+    cache = GrowingCache()
+    out = [model(piece, cache=cache) for piece in tokens.split(pieces, dim=1)]
     assert cache.length == 12
     torch.testing.assert_close(torch.cat(out, 1), whole, atol=1e-5, rtol=1e-5)
 

@@ -83,6 +83,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility) -> Tenso
     Returns:
         [batch, queries, heads * head_dim].
     """
+    with torch.autocast(query.device.type, enabled=False):  # the dtype is the caller's choice
+        return _attend(query, key, value, seen)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility) -> Tensor:
     batch, heads, queries, width = query.shape
     grouped = heads != key.shape[1]
     if seen.offsets is not None:

@@ -15,6 +15,7 @@ from codekiln.models.attention import Visibility, attend, visibility
 from codekiln.models.config import ModelConfig
 from codekiln.models.loss import cross_entropy
 from codekiln.models.operations import rms_norm, silu_gate
+from codekiln.models.precision import attention_dtype, compute_dtype
 from codekiln.models.rope import RotaryTable, rotate
 
 Rotation = tuple[Tensor, Tensor]
@@ -81,9 +82,10 @@ class Attention(nn.Module):
         """[batch, sequence, hidden_size] -> the same shape."""
         batch, count, _ = hidden.shape
         shape = (batch, count, -1, self.head_dim)
-        query = rotate(self.q_proj(hidden).view(shape), *rotation).transpose(1, 2)
-        key = rotate(self.k_proj(hidden).view(shape), *rotation).transpose(1, 2)
-        value = self.v_proj(hidden).view(shape).transpose(1, 2)
+        dtype = attention_dtype(hidden)
+        query = rotate(self.q_proj(hidden).view(shape), *rotation, dtype).transpose(1, 2)
+        key = rotate(self.k_proj(hidden).view(shape), *rotation, dtype).transpose(1, 2)
+        value = self.v_proj(hidden).view(shape).to(dtype).transpose(1, 2)
         if cache is not None:
             key, value = cache.update(self.layer, key, value)
         out: Tensor = self.o_proj(attend(query, key, value, seen))
@@ -235,7 +237,7 @@ class LlamaForCausalLM(nn.Module):
     ) -> Tensor:
         batch, count = tokens.shape
         past = cache.length if cache is not None else 0
-        dtype = compute_dtype(self.lm_head.weight)
+        dtype = attention_dtype(self.lm_head.weight)
         seen = visibility(
             batch,
             count,
@@ -250,9 +252,3 @@ class LlamaForCausalLM(nn.Module):
         rotation = self.rotary(positions, past, count, tokens.device)
         hidden: Tensor = self.model(tokens, rotation, seen, cache)
         return hidden
-
-
-def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """What a matrix product with `tensor` computes in: autocast's dtype, or the tensor's own."""
-    kind = tensor.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype

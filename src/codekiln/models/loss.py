@@ -10,8 +10,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 IGNORED = -100
-# logits held at a time: 4M of them are 16 MB in fp32, about what a CPU's cache still holds
-CHUNK_LOGITS = 4 * 2**20
+# Tokens whose logits are held at a time. Fewer, and adding up the weight's gradient costs more
+# than it saves; more, and a small vocabulary's logits leave a CPU's cache.
+CHUNK_TOKENS = {"cpu": 512, "cuda": 4096}
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
@@ -54,8 +55,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _forward(
     hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, *, gradients: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    tokens, vocabulary = hidden.shape[0], weight.shape[0]
-    rows = max(1, CHUNK_LOGITS // vocabulary)
+    tokens, rows = hidden.shape[0], CHUNK_TOKENS.get(hidden.device.type, 4096)
     narrow = weight.to(dtype)
     kept = targets != IGNORED
     share = 1.0 / kept.sum().clamp(min=1).float()

@@ -64,16 +64,16 @@ class RotaryTable:
         return table
 
 
-def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(heads: Tensor, cosine: Tensor, sine: Tensor, dtype: torch.dtype) -> Tensor:
     """Rotate [batch, sequence, heads, head_dim]; pairs are (i, i + head_dim / 2).
 
-    Computed in fp32, given in the dtype of `heads`.
+    Computed in fp32, given in `dtype`.
     """
     if torch.compiler.is_compiling():
         first, second = heads.chunk(2, -1)
         turned = (first * cosine - second * sine, second * cosine + first * sine)
-        return torch.cat(turned, -1).to(heads.dtype)
-    result: Tensor = _Rotate.apply(heads, cosine, sine)
+        return torch.cat(turned, -1).to(dtype)
+    result: Tensor = _Rotate.apply(heads, cosine, sine, dtype)
     return result
 
 
@@ -88,15 +88,18 @@ class _Rotate(torch.autograd.Function):
     """The backward pass of a rotation is the rotation back: nothing but the angles is kept."""
 
     @staticmethod
-    def forward(ctx: Any, heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, heads: Tensor, cosine: Tensor, sine: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         ctx.save_for_backward(cosine, sine)
-        return _turn(heads, cosine, sine, 1)
+        ctx.dtype = heads.dtype
+        return _turn(heads, cosine, sine, 1).to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         cosine, sine = ctx.saved_tensors
-        return _turn(grad, cosine, sine, -1), None, None
+        return _turn(grad, cosine, sine, -1).to(ctx.dtype), None, None, None
 
 
 def _turn(heads: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
@@ -107,4 +110,4 @@ def _turn(heads: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
     left.addcmul_(second, sine, value=-sign)
     torch.mul(second, cosine, out=right)
     right.addcmul_(first, sine, value=sign)
-    return turned.to(heads.dtype)
+    return turned
