@@ -90,6 +90,14 @@ def test_a_batch_equals_its_texts(trained):
     assert trained.encode_batch([]) == []
 
 
+def test_groups_of_any_size_give_the_same(trained, monkeypatch):
+    texts = [*ODD, "", "x = 1\n", "", "y"]
+    wanted = trained.encode_batch(texts)
+    for size in (1, 3, 10_000):
+        monkeypatch.setattr("codekiln.tokenizer.tokenizer._GROUP_CHARACTERS", size)
+        assert trained.encode_batch(texts) == wanted
+
+
 def test_batch_with_a_surrogate_encodes_the_others_too(trained):
     assert trained.encode_batch(["a", "\ud800", "b"])[::2] == [
         trained.encode("a"),

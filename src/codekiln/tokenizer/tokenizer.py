@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ Ids = NDArray[np.int32]
 MODEL_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
+_GROUP_CHARACTERS = 1_000_000
 _TABLE_BYTES = 100_000_000
 _ENTRY_BYTES = 250  # of a short piece, its ids and its place in the table
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -128,11 +129,11 @@ class Tokenizer:
         return [ids.tolist() for ids in self.encode_arrays(texts)]
 
     def encode_arrays(self, texts: Sequence[str]) -> list[Ids]:
-        """As `encode_batch`, as int32 arrays: the way for whole corpora."""
-        try:
-            return self._encode_all(texts)
-        except TypeError:  # the library's word for lone surrogates in some of them
-            return [self._encode_any(text) for text in texts]
+        """As `encode_batch`, as int32 arrays: the way for whole corpora.
+
+        Works on a few megabytes at a time, so that memory is bounded by the largest text.
+        """
+        return [ids for group in _groups(texts) for ids in self._encode_group(group)]
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any byte string; equal to `encode` where the bytes are valid UTF-8.
@@ -151,6 +152,12 @@ class Tokenizer:
             ids += map(self._byte_id, escaped[0].encode("utf-8", "surrogateescape"))
             done = escaped.end()
         return ids + (self.encode(text[done:]) if done < len(text) else [])
+
+    def _encode_group(self, texts: Sequence[str]) -> list[Ids]:
+        try:
+            return self._encode_all(texts)
+        except TypeError:  # the library's word for lone surrogates in some of them
+            return [self._encode_any(text) for text in texts]
 
     def _encode_any(self, text: str) -> Ids:
         if not _SURROGATE.search(text):
@@ -239,6 +246,15 @@ class Tokenizer:
         for token in self._controls:
             table[token] = b""
         return table
+
+
+def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    start = held = 0
+    for end, text in enumerate(texts, 1):
+        held += len(text)
+        if held >= _GROUP_CHARACTERS or end == len(texts):
+            yield texts[start:end]
+            start, held = end, 0
 
 
 def _parse(model: str, where: str) -> dict[str, Any]:
