@@ -169,7 +169,7 @@ def _transfer(
     with atomic_path(out) as piece:
         piece.mkdir()
         _write_config(piece, folder.config, dtype or folder.dtype)
-        size = _write_weights(piece, _finite(folder), dtype, max_shard_bytes)
+        size = _write_weights(piece, _finite(folder, dtype), dtype, max_shard_bytes)
         carried = _carry(folder.path, piece)
         if verify:
             _verify(piece)
@@ -200,14 +200,17 @@ def _load(
     return model
 
 
-def _finite(folder: ModelFolder) -> Iterator[tuple[str, Tensor]]:
+def _finite(folder: ModelFolder, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
+    """All tensors in their new dtype; large values may become infinite in float16."""
     with _progress("copying", folder) as progress:
-        for name, tensor in folder.read():
+        for name, stored in folder.read():
+            tensor = stored.to(dtype or stored.dtype)
             bad = tensor.numel() - int(torch.isfinite(tensor).sum())
             if bad:
                 raise CheckpointError(
                     f"{folder.tensors[name].file} {name}",
-                    got=f"{bad} of {tensor.numel()} values are NaN or infinite",
+                    got=f"{bad} of {tensor.numel()} values are NaN or infinite "
+                    f"as {DTYPE_NAMES[tensor.dtype]}",
                     wanted="finite weights",
                 )
             progress.advance(tensor.numel())
