@@ -106,6 +106,13 @@ def test_short_strings_match_exactly_with_punctuation_and_whole_words() -> None:
     assert (hits[0].rule, hits[0].shared) == ("exact", "return len(string)")
 
 
+def test_the_shortest_match_can_be_raised() -> None:
+    pairs = [("three", "return len(string)"), ("four", "return len(a, b)")]
+    texts = ["return len(string)", "return len(a, b)"]
+    found = [find(Decontaminator.from_strings(pairs, shortest=n), texts) for n in (3, 4, 10)]
+    assert [sorted(hits) for hits in found] == [[0, 1], [1], []]
+
+
 def test_numbers_alone_are_no_evidence() -> None:
     test_data = Decontaminator.from_strings([("p", "assert f(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)")])
     assert not find(test_data, ["x = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codekiln.corpus.documents import arrange, digest, documents, join, seed_of
+from codekiln.corpus.documents import arrange, digest, documents, draft, seed_of
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.languages.table import path_header
 from codekiln.types import Repository, SourceFile
@@ -33,7 +33,8 @@ FILES = (
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1))
 def test_spans_cut_the_text_into_headers_and_files(texts: list[str]) -> None:
     files = [source(f"f{n}.py", text) for n, text in enumerate(texts)]
-    made = join(files, source="repo", digests=[digest(t.encode()) for t in texts])
+    digests = [digest(text.encode()) for text in texts]
+    made = draft(files, source="repo", digests=digests).document()
     place = 0
     for file, span in zip(files, made.spans, strict=True):
         assert span.start == place

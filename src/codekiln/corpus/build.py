@@ -38,12 +38,13 @@ from codekiln.corpus.report import REPORT, BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split, copy_documents, row_count, write_index
 from codekiln.errors import SourceError
-from codekiln.log import Progress
+from codekiln.log import Progress, logger
 from codekiln.storage import Manifest, atomic_path, fingerprint, fingerprint_file, read_json
 
 VERSION = 1  # raised when the same input and settings come to give other documents
 STAGES = "stages"
 FINISHED = "corpus"  # the manifest's entry of the whole
+MANY_HITS = 0.05  # a larger share of files than this is hardly all leaked test data
 LATER = {"repositories", "dedup_threshold"}  # settings that no piece of step 1 depends on
 
 
@@ -81,7 +82,9 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
             settings=settings,
             seed=seed,
             stages=out / STAGES,
-            test_data=Decontaminator.load(settings.decontaminate),
+            test_data=Decontaminator.load(
+                settings.decontaminate, shortest=settings.decontaminate_shortest
+            ),
             alone=len(plan.sources) == 1,
         )
         return _Build(plan, context, out, manifest, process_count(processes)).run(whole, started)
@@ -124,6 +127,7 @@ class _Build:
             order=self.context.settings.order,
             run=self._costs(pieces, started),
         )
+        _warn_of_test_data(report)
         report.save(self.out)
         self.manifest.add(FINISHED, made_from=whole)
         self._drop_stale()
@@ -257,6 +261,18 @@ def _built(pieces: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _failures(pieces: list[dict[str, Any]]) -> list[Failure]:
     every = (facts for piece in pieces for facts in piece["repositories"])
     return [Failure(location=f["location"], problem=f["failed"]) for f in every if "failed" in f]
+
+
+def _warn_of_test_data(report: BuildReport) -> None:
+    """Say so where the filter drops more than leaks can explain."""
+    hits = report.contamination["files"]
+    if hits > MANY_HITS * max(report.files["kept"] + hits, 1):
+        often = ", ".join(repr(text) for text in list(report.contamination["exact"])[:3])
+        logger.warning(
+            "test data drops %d files%s; see the report, and [corpus] decontaminate_shortest",
+            hits,
+            f", most often for {often}" if often else "",
+        )
 
 
 def _reasons(built: dict[str, dict[str, Any]]) -> str:

@@ -8,7 +8,8 @@ The paper's rule, with its open points decided here:
 - Test strings of 3 to 9 words: exact match, which here does count punctuation: the string stands
   in the file, from word boundary to word boundary, with runs of white space as one and ASCII
   case folded. Common one-liners (`return x + y` is a whole solution in HumanEval) therefore
-  drop clean files too; the report shows which, and how many.
+  drop clean files too, and single lines of an infilling benchmark (`for i in`) drop very many:
+  the report counts them, and `decontaminate_shortest` raises the 3, up to 10 for no such match.
 - Test strings of fewer than 3 words are not looked for.
 
 What else can hit a clean file: boilerplate inside the test data (licence texts, import blocks,
@@ -59,11 +60,11 @@ class Lookup:
         bits = max(10, (8 * len(keys)).bit_length())
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, dtype=np.bool_)
-        self._table[(keys >> self._shift).astype(np.intp)] = True
+        self._table[(keys >> self._shift).view(np.int64)] = True
 
     def find(self, values: Hashes) -> tuple[Indices, Indices]:
         """(places in `values`, places in `keys`) of all values that are in the set."""
-        maybe = np.flatnonzero(self._table[(values >> self._shift).astype(np.intp)])
+        maybe = np.flatnonzero(self._table[(values >> self._shift).view(np.int64)])
         if not len(maybe):
             return maybe, maybe
         places = np.minimum(np.searchsorted(self.keys, values[maybe]), len(self.keys) - 1)
@@ -93,8 +94,11 @@ class Decontaminator:
         self.short = list(short)
 
     @classmethod
-    def load(cls, locations: Iterable[str]) -> Decontaminator:
+    def load(cls, locations: Iterable[str], *, shortest: int = SHORTEST) -> Decontaminator:
         """Read the files and folders that the user names.
+
+        Args:
+            shortest: words from which on a short string is looked for, at least 3.
 
         Raises:
             BenchmarkError: missing or damaged, or without any string of 3 words.
@@ -105,7 +109,7 @@ class Decontaminator:
             for file in files:
                 pairs += testdata.strings(file)
                 shown.advance(file.stat().st_size)
-        found = cls.from_strings(pairs)
+        found = cls.from_strings(pairs, shortest=shortest)
         if files and not len(found.long_grams) and not found.short:
             raise BenchmarkError(
                 ", ".join(map(str, files)), got="no text of 3 words", wanted=testdata.WANTED
@@ -113,7 +117,9 @@ class Decontaminator:
         return found
 
     @classmethod
-    def from_strings(cls, pairs: Iterable[tuple[str, str]]) -> Decontaminator:
+    def from_strings(
+        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST
+    ) -> Decontaminator:
         """From (problem, text); a text that stands in several problems counts for the first."""
         problems: dict[str, int] = {}
         texts: dict[str, int] = {}
@@ -125,7 +131,7 @@ class Decontaminator:
         long_problems = [np.empty(0, np.int64)]
         for text, owner in texts.items():
             parts = plain_words(text.encode("utf-8", "surrogatepass"))
-            if SHORTEST <= len(parts) < LONG and not all(map(bytes.isdigit, parts)):
+            if shortest <= len(parts) < LONG and not all(map(bytes.isdigit, parts)):
                 short.setdefault(_collapse(text), owner)
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         for numbers, found in blocks(encoded):

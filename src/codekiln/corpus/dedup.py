@@ -57,7 +57,7 @@ class Sketch:
 
     def add_hashes(self, values: Hashes) -> None:
         """Take in 64-bit hashes, evenly spread; a repeated one changes nothing."""
-        bins = (values >> self._shift).astype(np.intp)
+        bins = (values >> self._shift).view(np.int64)
         smaller = np.flatnonzero(values < self._smallest[bins])  # few, once the bins have filled
         np.minimum.at(self._smallest, bins[smaller], values[smaller])
 

@@ -66,12 +66,32 @@ def _whole(ordered: Sequence[Sequence[str]], order: Order, seed: int) -> list[st
     return paths
 
 
-def write(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A document whose text is still in pieces: headers and files, in turn.
+
+    A build joins the pieces as bytes: a str takes four bytes a character as soon as one of them
+    is an emoji, which for a sample of a large repository is most of the memory.
+    """
+
+    id: str
+    parts: Sequence[str]
+    kind: Kind
+    source: str
+    spans: tuple[Span, ...]
+
+    def document(self) -> Document:
+        """The document itself."""
+        text = "".join(self.parts)
+        return Document(id=self.id, text=text, kind=self.kind, source=self.source, spans=self.spans)
+
+
+def drafts(
     repository: Repository,
     samples: Iterable[Sequence[str]],
     digests: Mapping[str, bytes] | None = None,
-) -> Iterator[Document]:
-    """Documents, one a sample, made when asked for.
+) -> Iterator[Draft]:
+    """Documents in pieces, one a sample, made when asked for.
 
     Args:
         digests: by path, `digest` of each file's text, where that is known already.
@@ -80,7 +100,13 @@ def write(
     digests = digests or {path: digest(file.text.encode()) for path, file in files.items()}
     for sample in samples:
         chosen = [files[path] for path in sample]
-        yield join(chosen, source=repository.name, digests=[digests[path] for path in sample])
+        yield draft(chosen, source=repository.name, digests=[digests[path] for path in sample])
+
+
+def write(repository: Repository, samples: Iterable[Sequence[str]]) -> Iterator[Document]:
+    """Documents, one a sample, made when asked for."""
+    for made in drafts(repository, samples):
+        yield made.document()
 
 
 def documents(repository: Repository, settings: CorpusSettings, *, seed: int = 0) -> list[Document]:
@@ -91,22 +117,24 @@ def documents(repository: Repository, settings: CorpusSettings, *, seed: int = 0
     return list(write(repository, arrange(repository, settings, seed=seed).samples))
 
 
-def join(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes]) -> Document:
+def draft(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes]) -> Draft:
     """One document of `files` as they come; its id follows from names, paths and texts."""
     parts: list[str] = []
     spans: list[Span] = []
     start = 0
     for file in files:
         header = path_header(file.path, file.language)
-        text = file.text if file.text.endswith("\n") else file.text + "\n"
         body = start + len(header)
-        end = body + len(text)
+        parts += (header, file.text)
+        end = body + len(file.text)
+        if not file.text.endswith("\n"):
+            parts.append("\n")
+            end += 1
         spans.append(Span(path=file.path, language=file.language, start=start, body=body, end=end))
-        parts += (header, text)
         start = end
-    return Document(
+    return Draft(
         id=_id(source, files, digests),
-        text="".join(parts),
+        parts=parts,
         kind=_kind(files),
         source=source,
         spans=tuple(spans),

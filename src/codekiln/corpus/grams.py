@@ -65,7 +65,7 @@ def words(texts: Iterable[bytes]) -> Words:
     """Hash every word of `texts` (UTF-8)."""
     parts = list(texts)
     # one zero between texts and before the first, eight behind the last: pieces may be read over
-    folded = b"\0" + b"\0".join(parts).translate(_TABLE) + b"\0" * 8
+    folded = b"\0".join((b"", *parts, b"\0" * 7)).translate(_TABLE)
     is_word = np.frombuffer(folded, dtype=np.uint8) != 0
     flips = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
     starts, ends = flips[0::2], flips[1::2]

@@ -24,7 +24,7 @@ import numpy as np
 from codekiln.corpus import rules
 from codekiln.corpus.decontaminate import Decontaminator
 from codekiln.corpus.dedup import Sketch
-from codekiln.corpus.documents import Arrangement, arrange, digest, write
+from codekiln.corpus.documents import Arrangement, arrange, digest, drafts
 from codekiln.corpus.engine import peak_memory_bytes
 from codekiln.corpus.grams import Hashes, blocks
 from codekiln.corpus.intake import Limits
@@ -235,6 +235,7 @@ def _compare(
         return files, digests, None, {}
     sketch = Sketch(settings.dedup_permutations, settings.dedup_shingle)
     problems: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
     examples: list[dict[str, str]] = []
     bad: set[int] = set()
     for numbers, found in blocks(encoded()):
@@ -245,6 +246,7 @@ def _compare(
             drops.add(TEST_DATA, file)
             del digests[file.path]
             problems[hit.problem] += 1
+            exact[hit.shared] += hit.rule == "exact"
             if len(examples) < EXAMPLE_HITS:
                 examples.append(
                     {
@@ -256,7 +258,7 @@ def _compare(
                 )
         sketch.add(found, drop=[hit.text for hit in hits])
     kept = [file for number, file in enumerate(files) if number not in bad]
-    hit_facts = {"hits": examples, "problems": dict(problems.most_common())} if bad else {}
+    hit_facts = {"hits": examples, "problems": dict(problems), "exact": dict(+exact)}
     return kept, digests, sketch.signature(), hit_facts
 
 
@@ -276,12 +278,19 @@ def _write(
     samples = prepared.arrangement.samples
     apart = _held_out_samples(context, source, samples)
     splits: dict[str, dict[str, int]] = {}
-    for number, document in enumerate(write(prepared.repository, samples, prepared.digests)):
+    for number, draft in enumerate(drafts(prepared.repository, samples, prepared.digests)):
         split: Split = "held_out" if number in apart else "train"
         row = splits.setdefault(split, {"documents": 0, "single_file": 0, "bytes": 0})
         row["documents"] += 1
-        row["single_file"] += len(document.spans) == 1
-        row["bytes"] += writer.add(document, split)
+        row["single_file"] += len(draft.spans) == 1
+        row["bytes"] += writer.add_parts(
+            draft.parts,
+            id=draft.id,
+            kind=draft.kind,
+            source=draft.source,
+            spans=draft.spans,
+            split=split,
+        )
     return {"splits": splits}
 
 

@@ -1,20 +1,15 @@
-"""What a build read, kept and dropped, and why: a value, its JSON, its tables for a terminal."""
+"""What a build read, kept and dropped, and why: a value, and its JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-
 from codekiln.corpus.dedup import Duplicate
 from codekiln.errors import SourceError
-from codekiln.log import human_count, human_seconds
 from codekiln.storage import read_json, write_json
 
 REPORT = "report.json"
@@ -39,7 +34,8 @@ class BuildReport:
         documents: by split: documents, single_file, bytes.
         held_out: names of the repositories kept out of training.
         near_duplicates: name, kept (in favour of which), similarity, exact.
-        contamination: files, problems (by problem: files), examples.
+        contamination: files, problems (by problem: files), exact (by short string: files),
+            examples.
         order: kind, edges, violations (share of edges whose dependency comes later), documents,
             single_file (documents of one file).
         run: seconds, cpu_seconds (all of them, earlier parts of a resumed build included),
@@ -197,14 +193,17 @@ def _documents(kept: list[Row], held_out: set[str]) -> dict[str, dict[str, int]]
 
 def _contamination(built: list[Row]) -> Row:
     problems: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
     examples: list[Row] = []
     for facts in built:
         problems.update(facts.get("problems", {}))
+        exact.update(facts.get("exact", {}))
         hits = facts.get("hits", [])[: TOP - len(examples)]
         examples += [{"repository": facts["name"], **hit} for hit in hits]
     return {
         "files": problems.total(),
         "problems": dict(problems.most_common(TOP)),
+        "exact": dict(exact.most_common(TOP)),
         "examples": examples,
     }
 
@@ -219,86 +218,3 @@ def _order(kept: list[Row], kind: str, documents: Mapping[str, Mapping[str, int]
         "documents": sum(row["documents"] for row in documents.values()),
         "single_file": sum(row["single_file"] for row in documents.values()),
     }
-
-
-# ---- for people ----
-
-
-def tables(report: BuildReport) -> RenderableType:
-    """The report as tables for a terminal."""
-    return Group(*_tables(report))
-
-
-def _tables(report: BuildReport) -> Iterator[RenderableType]:
-    yield _overview(report)
-    if report.dropped:
-        yield _table(
-            "dropped",
-            ("reason", "files", "bytes", "for example"),
-            [
-                (reason, row["files"], row["bytes"], ", ".join(row["examples"][:2]))
-                for reason, row in report.dropped.items()
-            ],
-        )
-    rows = [(name, row["files"], row["bytes"]) for name, row in report.languages.items()]
-    yield _table("languages", ("language", "files", "bytes"), _cut(rows))
-    if report.near_duplicates:
-        copies = [
-            (d["name"], d["kept"], f"{d['similarity']:.2f}" + (" exact" if d["exact"] else ""))
-            for d in report.near_duplicates
-        ]
-        yield _table("near-duplicates", ("dropped", "in favour of", "Jaccard"), _cut(copies))
-    if report.contamination["files"]:
-        hits = [
-            (f"{e['repository']}/{e['path']}", e["problem"], e["rule"], e["shared"])
-            for e in report.contamination["examples"]
-        ]
-        title = f"test data: {report.contamination['files']} files"
-        yield _table(title, ("file", "problem", "rule", "shared"), _cut(hits))
-    if report.failures:
-        failed = [(row["location"], row["problem"]) for row in report.failures]
-        yield _table("failed", ("repository", "problem"), _cut(failed))
-
-
-def _overview(report: BuildReport) -> Table:
-    table = Table(title="corpus", show_header=False)
-    repositories, files, order, run = report.repositories, report.files, report.order, report.run
-    size = {name: human_count(count) for name, count in report.bytes.items()}
-    rows = {
-        "repositories": ", ".join(
-            f"{n} {what.replace('_', '-')}" for what, n in repositories.items()
-        ),
-        "files": f"{files['seen']} seen, {files['kept']} kept, {files['dropped']} dropped",
-        "bytes": f"{size['read']} read, {size['kept']} kept",
-        "documents": f"{order['documents']}, of these {order['single_file']} of a single file",
-        **{
-            split.replace(
-                "_", " "
-            ): f"{row['documents']} documents, {human_count(row['bytes'])} bytes"
-            for split, row in report.documents.items()
-        },
-        "held out": ", ".join(report.held_out[:8]) + (" …" if len(report.held_out) > 8 else ""),
-        "order": f"{order['kind']}: {order['edges']} dependencies, "
-        f"{order['violations']:.1%} of them backwards",
-        "took": f"{human_seconds(run['seconds'])}, {run['megabytes_per_cpu_second']} MB a CPU "
-        f"second, at most {human_count(run['peak_memory_bytes'])} bytes of memory a process",
-    }
-    for name, text in rows.items():
-        table.add_row(name, escape(text))
-    return table
-
-
-def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Table:
-    table = Table(title=title)
-    for name in names:
-        table.add_column(name, justify="right" if name in ("files", "bytes") else "left")
-    for row in rows:
-        table.add_row(*(human_count(v) if isinstance(v, int) else escape(str(v)) for v in row))
-    return table
-
-
-def _cut(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    if len(rows) <= TOP:
-        return rows
-    more = (f"… and {len(rows) - TOP} more", *("" for _ in rows[0][1:]))
-    return [*rows[:TOP], more]

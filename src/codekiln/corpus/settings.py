@@ -55,6 +55,12 @@ class CorpusSettings(Settings):
         default_factory=list,
         description="files or folders of test data; a file that shares 10 words with it is dropped",
     )
+    decontaminate_shortest: int = Field(
+        3,
+        ge=3,
+        le=10,
+        description="test strings of this many to 9 words are matched exactly; 10 matches none so",
+    )
     held_out_rate: float = Field(
         0.05,
         ge=0,

@@ -11,7 +11,7 @@ Row groups are bounded in bytes, so that reading and writing take the memory of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -21,7 +21,7 @@ import pyarrow.parquet as parquet
 
 from codekiln.errors import SourceError
 from codekiln.storage import read_json, write_json
-from codekiln.types import Document, Span
+from codekiln.types import Document, Kind, Span
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "held_out")
@@ -69,15 +69,35 @@ class DocumentWriter:
 
     def add(self, document: Document, split: Split = "train") -> int:
         """Append one document; returns the size of its text in bytes."""
-        text = document.text.encode()
+        return self.add_parts(
+            [document.text],
+            id=document.id,
+            kind=document.kind,
+            source=document.source,
+            spans=document.spans,
+            split=split,
+        )
+
+    def add_parts(
+        self,
+        parts: Iterable[str],
+        *,
+        id: str,
+        kind: Kind,
+        source: str,
+        spans: Iterable[Span],
+        split: Split,
+    ) -> int:
+        """Append one document whose text is in pieces; returns its size in bytes."""
+        text = b"".join([part.encode() for part in parts])
         if self._size + len(text) > self._limit:
             self._flush()
         row = self._columns
-        row["id"].append(document.id)
+        row["id"].append(id)
         row["text"].append(text)
-        row["kind"].append(document.kind)
-        row["source"].append(document.source)
-        row["spans"].append([_span_row(span) for span in document.spans])
+        row["kind"].append(kind)
+        row["source"].append(source)
+        row["spans"].append([_span_row(span) for span in spans])
         row["split"].append(split)
         self.documents += 1
         self._size += len(text)
