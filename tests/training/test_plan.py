@@ -58,13 +58,21 @@ def test_the_smallest_budget_holds(values: dict[str, object], steps: int) -> Non
 
 
 def test_minutes_count_the_evaluations_too() -> None:
-    # an evaluation of 1000 steps' tokens at 40% of a step: 440 s; eleven of them and the steps
-    # would not fit into two hours: half of it stays for training
-    assert plan(max_minutes=120, evaluate_tokens=800_000).total_steps == int(3600 / 1.1)
-    # one of 10 steps' tokens takes 4.4 s: (6600 - 11 * 4.4) / 1.1
-    assert plan(max_minutes=110, evaluate_tokens=8000).total_steps == 5956
+    # an evaluation of 10 steps' tokens takes 40% of their time, 4.4 s: (6600 - 11 * 4.4) / 1.1
+    made = plan(max_minutes=110, evaluate_tokens=8000)
+    assert (made.total_steps, made.evaluate_every) == (5956, 596)
     every = plan(max_minutes=110, evaluate_tokens=8000, evaluate_every=10)
     assert every.total_steps == int((6600 - 4.4) / (1.1 + 0.44))
+
+
+def test_long_evaluations_become_fewer() -> None:
+    # 440 s each: a quarter of two hours holds four, the one at the start among them
+    made = plan(max_minutes=120, evaluate_tokens=800_000)
+    assert made.total_steps == int((7200 - 4 * 440) / 1.1)
+    assert made.evaluate_every == -(-made.total_steps // 3)
+    # hopelessly long ones: half of the time is training all the same
+    made = plan(max_minutes=1.2, evaluate_tokens=8_000_000)
+    assert made.total_steps == made.evaluate_every == int(36 / 1.1)
 
 
 def test_the_faster_precision_is_kept_with_its_length() -> None:

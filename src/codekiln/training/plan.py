@@ -19,6 +19,7 @@ from codekiln.training.settings import TrainingSettings
 MARKS = 10  # evaluations and checkpoints a run, where the recipe names no interval
 LARGEST_INTERVAL = 1000  # steps, likewise
 FORWARD_SHARE = 0.4  # of a training step's time: an evaluation of as many tokens
+EVALUATION_SHARE = 0.25  # of a budget in minutes: more than this, and there are fewer evaluations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,31 +83,43 @@ def decide(
         }
     dtype = fastest(seconds) if len(precisions) > 1 else precisions[0]
     limits = [settings.steps, -(-settings.tokens // tokens_per_step)]
-    if settings.max_minutes:
-        limits.append(_steps_in_time(settings, seconds[dtype], tokens_per_step))
+    marks, timed = MARKS, bool(settings.max_minutes)
+    if timed:
+        marks, steps = _in_time(settings, seconds[dtype], tokens_per_step)
+        limits.append(steps)
     set_limits = [limit for limit in limits if limit]
-    total = min(set_limits) if set_limits else epoch_sequences // sequences
+    total = max(min(set_limits) if set_limits else epoch_sequences // sequences, 1)
     return Plan(
-        total_steps=max(total, 1),
+        total_steps=total,
         tokens_per_step=tokens_per_step,
         dtype=dtype,
         threads=threads,
-        checkpoint_every=settings.checkpoint_every or _interval(total),
-        evaluate_every=settings.evaluate_every or _interval(total),
+        checkpoint_every=settings.checkpoint_every or _interval(total, MARKS),
+        evaluate_every=settings.evaluate_every or _interval(total, marks, timed),
         trial_seconds=seconds,
     )
 
 
-def _interval(total_steps: int) -> int:
-    return max(1, min(-(-total_steps // MARKS), LARGEST_INTERVAL))
+def _interval(total_steps: int, marks: int, timed: bool = False) -> int:
+    every = -(-total_steps // marks)
+    return every if timed else min(every, LARGEST_INTERVAL)
 
 
-def _steps_in_time(settings: TrainingSettings, step_seconds: float, tokens_per_step: int) -> int:
-    """Steps that fit into `max_minutes` beside the evaluations; at least half is training."""
+def _in_time(
+    settings: TrainingSettings, step_seconds: float, tokens_per_step: int
+) -> tuple[int, int]:
+    """Evaluations after the one at the start, and steps, that fit into `max_minutes`.
+
+    Where the recipe fixes so many or so long evaluations that little is left, half of the time
+    is training all the same.
+    """
     budget = settings.max_minutes * 60
     evaluation = step_seconds * FORWARD_SHARE * settings.evaluate_tokens / tokens_per_step
+    marks = MARKS
+    if evaluation:
+        marks = min(max(int(budget * EVALUATION_SHARE / evaluation) - 1, 1), MARKS)
     if settings.evaluate_every:
         steps = (budget - evaluation) / (step_seconds + evaluation / settings.evaluate_every)
     else:
-        steps = (budget - (MARKS + 1) * evaluation) / step_seconds
-    return max(int(steps), int(budget / 2 / step_seconds), 1)
+        steps = (budget - (marks + 1) * evaluation) / step_seconds
+    return marks, max(int(steps), int(budget / 2 / step_seconds), 1)
