@@ -123,13 +123,10 @@ def draft(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes])
     spans: list[Span] = []
     start = 0
     for file in files:
-        header = path_header(file.path, file.language)
+        header, *rest = pieces(file)
         body = start + len(header)
-        parts += (header, file.text)
-        end = body + len(file.text)
-        if not file.text.endswith("\n"):
-            parts.append("\n")
-            end += 1
+        end = body + sum(map(len, rest))
+        parts += (header, *rest)
         spans.append(Span(path=file.path, language=file.language, start=start, body=body, end=end))
         start = end
     return Draft(
@@ -139,6 +136,12 @@ def draft(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes])
         source=source,
         spans=tuple(spans),
     )
+
+
+def pieces(file: SourceFile) -> tuple[str, ...]:
+    """A file as it stands in a document: path header, text, a newline if the text ends in none."""
+    header = path_header(file.path, file.language)
+    return (header, file.text) if file.text.endswith("\n") else (header, file.text, "\n")
 
 
 def digest(text: bytes) -> bytes:

@@ -14,7 +14,6 @@ def installed_repositories() -> list[str]:
     """
     found = [Path(sysconfig.get_path("stdlib"))]
     for folder in sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}):
-        for entry in sorted(Path(folder).iterdir()):
-            if entry.is_dir() and next(entry.glob("*.py"), None):
-                found.append(entry)
+        entries = (entry for entry in sorted(Path(folder).iterdir()) if entry.is_dir())
+        found.extend(entry for entry in entries if next(entry.glob("*.py"), None))
     return [str(path) for path in found]

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from codekiln.corpus.documents import write
+from codekiln.corpus.documents import pieces
 from codekiln.corpus.graph import Graph, build_graph
 from codekiln.corpus.order import sequences
 from codekiln.corpus.settings import Order
@@ -27,7 +27,7 @@ from codekiln.errors import PromptError
 from codekiln.languages.table import detect, path_header
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens import fim
-from codekiln.types import Repository, SourceFile
+from codekiln.types import SourceFile
 
 FileOrder = Order | Literal["given"]
 
@@ -106,7 +106,7 @@ def _context(
     encoded: list[list[int]] = [[] for _ in ordered]
     nearest_first = sorted(range(len(ordered)), key=lambda at: (steps[at], -at))
     for done, at in enumerate(nearest_first):
-        ids = _short_enough(tokenizer, _as_in_training(ordered[at]), room)
+        ids = _short_enough(tokenizer, "".join(pieces(ordered[at])), room)
         if ids is None:  # this one and all that are farther
             dropped = [ordered[i].path for i in reversed(nearest_first[done:])]
             break
@@ -115,12 +115,6 @@ def _context(
     else:
         dropped = []
     return [token for ids in encoded for token in ids], dropped
-
-
-def _as_in_training(file: SourceFile) -> str:
-    """The file as it stands in a document: behind its path header, with a final newline."""
-    alone = Repository(name="", revision="", files=(file,))
-    return "".join(document.text for document in write(alone, [[file.path]]))
 
 
 def _arranged(
