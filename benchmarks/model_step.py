@@ -29,8 +29,7 @@ def run() -> list[Row]:
     except ImportError:
         note = "peer not installed: pip install 'codekiln[bench]'"
         return [Row(what="training step", ours=0.0, unit="tokens/s", note=note)]
-    rows = [row for shape in SHAPES for bf16 in (False, True) for row in _rows(shape, bf16)]
-    return rows
+    return [row for shape in SHAPES for bf16 in (False, True) for row in _rows(shape, bf16)]
 
 
 def _rows(shape: str, bf16: bool) -> list[Row]:

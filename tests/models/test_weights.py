@@ -218,7 +218,7 @@ def test_values_that_are_no_numbers_are_refused(saved: Path, tmp_path: Path) -> 
 
 def test_values_too_large_for_the_new_dtype_are_refused(saved: Path, tmp_path: Path) -> None:
     _change_tensors(saved, {Q: torch.full((16, 16), 1e6)})
-    with pytest.raises(CheckpointError, match="256 of 256.*float16"):
+    with pytest.raises(CheckpointError, match=r"256 of 256.*float16"):
         import_hf(saved, tmp_path / "in", dtype=torch.float16)
     assert not (tmp_path / "in").exists()
 

@@ -16,6 +16,7 @@ from codekiln.models.config import ModelConfig
 from codekiln.models.loss import cross_entropy
 from codekiln.models.operations import rms_norm, silu_gate
 from codekiln.models.precision import attention_dtype, compute_dtype
+from codekiln.models.product import product
 from codekiln.models.rope import RotaryTable, rotate
 
 Rotation = tuple[Tensor, Tensor]
@@ -40,6 +41,10 @@ class Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Nothing: one initialisation is enough."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]."""
+        return product(inputs, self.weight)
 
 
 class Embedding(nn.Embedding):

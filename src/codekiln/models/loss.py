@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from codekiln.models.product import product
+
 IGNORED = -100
 # Tokens whose logits are held at a time. Fewer, and adding up the weight's gradient costs more
 # than it saves; more, and a small vocabulary's logits leave a CPU's cache.
@@ -56,7 +58,7 @@ def _forward(
     hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, *, gradients: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     tokens, rows = hidden.shape[0], CHUNK_TOKENS.get(hidden.device.type, 4096)
-    narrow = weight.to(dtype)
+    narrow = weight.detach().to(dtype)
     kept = targets != IGNORED
     share = 1.0 / kept.sum().clamp(min=1).float()
     total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -65,11 +67,11 @@ def _forward(
     for start in range(0, tokens, rows):
         piece = slice(start, min(start + rows, tokens))
         inputs = hidden[piece].to(dtype)
-        scores = functional.log_softmax(inputs @ narrow.T, dim=-1, dtype=torch.float32)
+        scores = functional.log_softmax(product(inputs, narrow), dim=-1, dtype=torch.float32)
         total += functional.nll_loss(scores, targets[piece], ignore_index=IGNORED, reduction="sum")
         if grad_hidden is not None and grad_weight is not None:
             grad_logits = _grad_logits(scores, targets[piece], kept[piece], share).to(dtype)
-            grad_hidden[piece] = grad_logits @ narrow
+            grad_hidden[piece] = product(grad_logits, narrow.T)
             _accumulate(grad_weight, grad_logits, inputs)
     grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
     return total * share, grad_hidden, grad_weight
