@@ -5,6 +5,7 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from codekiln.cli import main as command_line
 
@@ -28,24 +29,24 @@ def test_help_imports_neither_torch_nor_numpy() -> None:
         assert name in done.stdout
 
 
-def leaves(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def every_command(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     if not isinstance(command, click.Group):
         return [path]
     context = click.Context(command)
-    found = [] if not path else [path]
+    found = [path] if path else []
     for name in command.list_commands(context):
         child = command.get_command(context, name)
         assert child is not None, name
-        found += leaves(child, (*path, name))
+        found += every_command(child, (*path, name))
     return found
 
 
-@pytest.mark.parametrize("path", leaves(command_line.cli), ids=" ".join)
+@pytest.mark.parametrize("path", every_command(command_line.cli), ids=" ".join)
 def test_every_command_has_an_example_in_its_help(path: tuple[str, ...]) -> None:
-    done = run(*path, "--help")
-    assert done.returncode == 0, done.stderr
-    assert "Example" in done.stdout
-    assert f"codekiln {path[0]}" in done.stdout
+    done = CliRunner().invoke(command_line.cli, [*path, "--help"])
+    assert done.exit_code == 0, done.output
+    assert "Example" in done.output
+    assert f"codekiln {path[0]}" in done.output.partition("Example")[2]
 
 
 def test_help_of_commands_does_not_import_torch() -> None:

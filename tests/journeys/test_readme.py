@@ -113,10 +113,13 @@ def test_all_examples_of_the_readme_run_in_their_order(place: Path) -> None:
     assert ran >= 14
     assert (place / "runs/mine/report.html").stat().st_size > 10_000
     assert (place / "imported/model.safetensors").exists()
+    again = run(["bash", "-c", shortened(found[0][1])], place, found[0][1])
+    assert "everything was done before: nothing to do" in again
 
 
-def run(command: list[str], home: Path, shown: str) -> None:
+def run(command: list[str], home: Path, shown: str) -> str:
     done = subprocess.run(
         command, cwd=home, env=environment(home), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{shown}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
