@@ -135,7 +135,7 @@ def test_within_a_cycle_the_weaker_edges_give_way() -> None:
 
 
 @given(graphs())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_single_moves_never_do_harm_and_stop_where_none_helps(graph: Graph) -> None:
     number = {path: at for at, path in enumerate(graph.files)}
     needs: list[list[int]] = [[] for _ in graph.files]
@@ -156,6 +156,11 @@ def test_single_moves_never_do_harm_and_stop_where_none_helps(graph: Graph) -> N
         rest = [one for one in better if one != node]
         moves = ([*rest[:at], node, *rest[at:]] for at in range(len(nodes)))
         assert unmet(better) <= min(map(unmet, moves))
+
+
+def test_a_node_is_not_held_back_by_one_that_it_needs_and_that_needs_it() -> None:
+    needs = [[1, 2, 3], [3], [1], [0]]
+    assert improved_order([1, 2, 0, 3], needs, lambda node, other: 1) == [3, 1, 2, 0]
 
 
 def test_violations_count_what_comes_later() -> None:

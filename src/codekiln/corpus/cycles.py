@@ -117,7 +117,7 @@ def among(nodes: Iterable[int], needs: Needs) -> tuple[dict[int, list[int]], dic
 def improved_order(
     order: Sequence[int], needs: Needs, weight: Callable[[int, int], int], *, rounds: int = 4
 ) -> list[int]:
-    """Move single nodes of `order` to where less weight is unmet, until none can gain.
+    """Move single nodes of `order` to where less weight is unmet, until none gains or `rounds` are over.
 
     Each node in turn goes to the best gap between the nodes that it needs and those that need it,
     the nearest one of several; the total of `weight(node, needed)` over unmet needs only falls.
@@ -148,13 +148,14 @@ def _best_gap(near: list[tuple[float, int]], here: float) -> float | None:
         here: the present place.
     """
     cost = lowest = -sum(change for _, change in near if change < 0)
-    at_here, left = 0, -math.inf
+    at_here, left = cost, -math.inf
     gaps: list[tuple[int, float, float]] = []
     for right, change in [*near, (math.inf, 0)]:
-        gaps.append((cost, left, right))
-        if left <= here <= right:
-            at_here = cost
-        lowest = min(lowest, cost)
+        if left < right:  # else one node is both needed and needing: nothing fits between
+            gaps.append((cost, left, right))
+            lowest = min(lowest, cost)
+            if left <= here <= right:
+                at_here = cost
         cost, left = cost + change, right
     if lowest >= at_here:
         return None
