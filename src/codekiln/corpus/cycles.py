@@ -117,7 +117,7 @@ def among(nodes: Iterable[int], needs: Needs) -> tuple[dict[int, list[int]], dic
 def improved_order(
     order: Sequence[int], needs: Needs, weight: Callable[[int, int], int], *, rounds: int = 4
 ) -> list[int]:
-    """Move single nodes of `order` to where less weight is unmet, until none gains or `rounds` are over.
+    """Move single nodes of `order` to where less weight is unmet, for as many `rounds` as gain.
 
     Each node in turn goes to the best gap between the nodes that it needs and those that need it,
     the nearest one of several; the total of `weight(node, needed)` over unmet needs only falls.
