@@ -31,6 +31,7 @@ import numpy.typing as npt
 from codekiln.corpus.grams import Hashes, Words, grams, mix
 
 RECALL = 0.99  # of pairs at the threshold, this share meets in at least one band
+_ODD = 0x9E3779B97F4A7C15
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -77,7 +78,7 @@ def _densify(smallest: Hashes, empty: npt.NDArray[np.bool_]) -> Hashes:
         attempt += 1
         # the same probes in every signature: that is what keeps the estimate unbiased
         seeds = missing.astype(np.uint64) + np.uint64((attempt << 32) + 1)
-        lenders = (mix(seeds) % np.uint64(len(smallest))).astype(np.intp)
+        lenders = (mix(seeds * np.uint64(_ODD)) % np.uint64(len(smallest))).astype(np.intp)
         found = ~empty[lenders]
         dense[missing[found]] = smallest[lenders[found]]
         missing = missing[~found]
