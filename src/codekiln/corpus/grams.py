@@ -9,8 +9,8 @@ hides a copy. A gram never reaches over the end of a file.
 A word of up to 64 bytes is hashed from its 8-byte pieces, a longer one by BLAKE2b; both end in
 a mixer, because a sum of unmixed words would let words that differ in their last letters
 cancel out. A gram is a polynomial of its words' hashes, and needs no mixing again: a sum of
-evenly spread numbers, each times an odd one, is evenly spread. Hashes are 64 bits wide: among 10^9 different grams one
-in 37 runs sees a collision.
+evenly spread numbers, each times an odd one, is evenly spread. Hashes are 64 bits wide: among
+10^9 different grams one in 37 runs sees a collision.
 
 Source: DeepSeek-Coder §2.3, §2.4 (n-grams; gram and normalisation open, decided here).
 """

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from codekiln.corpus.order import Order
 from codekiln.recipe import Settings
 
-Order = Literal["scc", "paper", "path", "random"]
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
 
 
