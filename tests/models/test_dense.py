@@ -154,6 +154,14 @@ def test_loss_is_the_mean_over_targets_that_count() -> None:
     torch.testing.assert_close(model.loss(tokens, targets), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_model_that_generated_first_can_be_trained() -> None:
+    model, tokens = _model(), _tokens(1, 6)
+    with torch.inference_mode():
+        model(tokens)
+    model.loss(tokens, tokens.roll(-1, 1)).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
 def test_tied_weights_are_one_parameter_with_both_gradients() -> None:
     model = _model(tie_word_embeddings=True)
     assert model.lm_head.weight is model.model.embed_tokens.weight

@@ -59,7 +59,9 @@ class RotaryTable:
         table = self._tables.get(device)
         if table is None or table.shape[1] < length:
             length = max(length, 2 * table.shape[1] if table is not None else 1024)
-            table = _angles(self._config, torch.arange(length, device=device))
+            # made while generating, it must still serve training: no inference tensor
+            with torch.inference_mode(False):
+                table = _angles(self._config, torch.arange(length, device=device))
             self._tables[device] = table
         return table
 
