@@ -70,9 +70,9 @@ def cli(verbose: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Errors a user can mend: one message, exit 2; others of ours: exit 1."""
-    # Threads of matrix products that wait by spinning take the cores from whatever else runs:
-    # with one other busy process on two cores, training was nine times slower. Read by OpenMP
-    # when torch is imported.
+    # Threads that wait by spinning are a third faster on an idle machine and nine times slower
+    # beside one other busy process (measured on two cores), so they sleep unless the user says
+    # otherwise. Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         cli.main(args=arguments, prog_name="codekiln", standalone_mode=False)
