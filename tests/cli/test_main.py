@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -72,3 +73,13 @@ def test_errors_a_user_can_mend_exit_2_without_a_traceback() -> None:
 
 def test_an_unknown_command_exits_2() -> None:
     assert run("brew-coffee").returncode == 2
+
+
+def test_a_place_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("x = 1\n" * 30)
+    done = run("quickstart", str(tmp_path / "src"), "--out", str(tmp_path / "file" / "x"))
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -90,6 +90,11 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `codekiln … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a full disk, a place that cannot be written
+        if error.filename is None:
+            raise
+        click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

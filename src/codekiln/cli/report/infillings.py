@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN = 5
+WIDTH = 90  # characters of a line; what a small model repeats need not be read to its end
 
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -22,5 +23,11 @@ def chosen(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def shown(row: Mapping[str, Any]) -> str:
     """One row for a terminal."""
     mark = "=" if row["status"] == "passed" else " "
-    truth, written = str(row["truth"]).strip(), str(row["written"]).strip()
+    truth, written = cut(row["truth"]), cut(row["written"])
     return f"  {row['path']}:{row['line']}\n    truth    {truth}\n  {mark} written  {written}\n"
+
+
+def cut(text: object) -> str:
+    """A line without its indentation, cut where it gets long."""
+    line = str(text).strip()
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

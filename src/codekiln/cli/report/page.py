@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codekiln import __version__
-from codekiln.cli.report.infillings import chosen
+from codekiln.cli.report.infillings import chosen, cut
 from codekiln.cli.report.plots import line_plot
 from codekiln.log import MetricsFile, human_count, human_seconds
 from codekiln.storage import read_json, write_text
@@ -25,7 +25,7 @@ def write_report(run: Path) -> Path:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters.update(count=human_count, seconds=human_seconds)
+    environment.filters.update(count=human_count, cut=cut, seconds=human_seconds)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     rows = list(MetricsFile(run / "metrics.jsonl").rows())
     evaluation = read_json(run / "evaluation" / "infilling.json")

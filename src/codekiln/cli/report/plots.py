@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codekiln.log import human_count
+
 # Colour-blind safe (Okabe and Ito); grey text reads on white and on near-black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 INK = "#808080"
@@ -42,6 +44,9 @@ def line_plot(
 
 
 def _style(axes: Any, x: str, y: str, *, legend: bool) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human_count(value)))
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
     axes.tick_params(colors=INK, labelcolor=INK)
