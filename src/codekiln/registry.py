@@ -30,10 +30,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
     },
-    # Hugging Face architecture -> class
-    "architectures": {
-        "LlamaForCausalLM": "codekiln.models.dense:LlamaForCausalLM",
-    },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
         "humanevalpack": "codekiln.evaluation.humaneval:HumanEvalPack",
