@@ -14,6 +14,7 @@ import pytest
 
 from codekiln.cli.main import main
 from codekiln.corpus.store import DocumentWriter
+from codekiln.models.weights import refuse_foreign
 from codekiln.types import Document, Span
 
 needs_box = pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bwrap (bubblewrap)")
@@ -165,6 +166,28 @@ def test_a_model_is_evaluated_on_its_runs_held_out_files(run_folder, monkeypatch
     again = codekiln(run_folder, "infilling")  # nothing left to write
     assert again.returncode == 0, again.stderr
     assert "exact_match" in again.stdout
+
+
+def test_results_never_go_into_a_model_folder(run_folder, tmp_path, monkeypatch):
+    model, bare, work = run_folder / "model", tmp_path / "bare", tmp_path / "work"
+    shutil.copytree(model, bare)
+    work.mkdir()
+    (run_folder / "recipe.toml").touch()
+    name = "infilling.completions.jsonl"
+    for here, given, results in (
+        (work, model, run_folder / "evaluation"),
+        (model, ".", run_folder / "evaluation"),
+        (work, bare, work / "evaluation" / "bare"),
+        (work, "../bare/", work / "evaluation" / "bare"),
+        (bare, ".", tmp_path / "evaluation" / "bare"),
+    ):
+        monkeypatch.chdir(here)
+        done = codekiln(given, "infilling", "--data", run_folder, "--limit", 1)
+        assert done.returncode == 0, done.stderr
+        assert (results / name).exists(), given
+        shutil.rmtree(results)
+    for folder in (model, bare):
+        refuse_foreign(folder)  # what training asks before it replaces a model
 
 
 @needs_box

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from codekiln.errors import BenchmarkError
-from codekiln.evaluation.infilling import SingleLineInfilling, first_line
+from codekiln.evaluation.infilling import SingleLineInfilling
 from codekiln.types import Completion, Document, Span
 
 FILES = {
@@ -100,7 +100,9 @@ def test_rows_show_the_truth_beside_what_was_written():
     assert row["edit_similarity"] == pytest.approx((2 * length - 2) / (2 * length - 1))
 
 
-def test_first_line():
-    assert first_line("a\nb") == "a"
-    assert first_line("a") == "a"
-    assert first_line("") == ""
+def test_line_ends_of_other_systems_neither_hide_a_right_answer_nor_make_up_a_line():
+    files = {"a.py": "first = 1\r\nsecond = 2\r\n", "b.py": "third = 3\rfourth = 4\n"}
+    problems = BENCHMARK.problems([document(files=files)], limit=100)
+    assert {p.line for p in problems} == {"first = 1\r", "second = 2\r"}
+    answers = [Completion(problem_id=p.id, text=p.line.rstrip() + "\r\nmore") for p in problems]
+    assert BENCHMARK.score(problems, answers).scores["exact_match"] == 1.0

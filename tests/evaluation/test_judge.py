@@ -70,10 +70,21 @@ FAKES = {
         "            import os; os.write(1, b'\\n' + value + b' passed\\n'); os._exit(0)\n"
         "    frame = frame.f_back\n" + WRONG
     ),
-    "input read again": (
-        "import os\ntry:\n    word = open('/proc/self/fd/0', 'rb').read(32)\n"
-        "except OSError:\n    word = b''\n"
-        "os.write(1, b'\\n' + word + b' passed\\n')\nos._exit(0)\n"
+    **{
+        f"input read again from {path}": (
+            f"import os\ntry:\n    word = open({path!r}, 'rb').read(32)\n"
+            "except OSError:\n    word = b''\n"
+            "os.write(1, b'\\n' + word + b' passed\\n')\nos._exit(0)\n"
+        )
+        for path in ("/proc/self/fd/0", "/proc/1/fd/0", "/proc/2/fd/0", "/dev/stdin")
+    },
+    "input written anew": (
+        "import os\nopen('/proc/1/fd/0', 'wb').write(b'w' * 32)\n"
+        "os.write(1, b'\\n' + b'w' * 32 + b' passed\\n')\nos._exit(0)\n"
+    ),
+    "failure of the box played": (
+        "import os\nos.write(2, b'prlimit: failed to execute python: No such file\\n')\n"
+        "os._exit(127)\n"
     ),
     "forked child": "import os\nif os.fork() == 0:\n    os._exit(0)\nos.wait()\n" + WRONG,
     "thread exits": (
@@ -87,6 +98,20 @@ FAKES = {
 def test_a_fake_never_passes(name):
     verdict = judge(FAKES[name] + "\n" + TESTS, limits=LIMITS)
     assert verdict.status in ("wrong", "runtime_error"), verdict
+
+
+def test_no_process_of_the_box_still_holds_the_word_or_the_tests():
+    look = (
+        "import os\nfor pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    for name in ('fd/0', 'environ', 'cmdline'):\n"
+        "        with open(f'/proc/{pid}/{name}', 'rb') as file:\n"
+        "            print(pid, name, b'needle-in' + b'-the-tests' in file.read())\n"
+    )
+    verdict = judge(RIGHT + look + TESTS + "  # needle-in-the-tests", limits=LIMITS)
+    assert verdict.status == "passed", verdict
+    lines = verdict.stdout.splitlines()
+    assert "1 fd/0 False" in lines and "1 cmdline False" in lines
+    assert not [line for line in lines if line.endswith("True")]
 
 
 def test_early_leaving_is_said():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from codekiln.sandbox.limits import MEBIBYTE, Limits
 from codekiln.sandbox.run import PYTHON, run
+from codekiln.types import Verdict
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bwrap (bubblewrap)")
 SMALL = Limits(
@@ -158,7 +160,7 @@ def test_no_network_not_even_the_machines_own():
 
 
 def test_files_of_root_and_of_the_user_are_out_of_sight():
-    home = Path.home()
+    home, here = Path.home(), str(Path(__file__).resolve())
     paths = [
         "/etc/shadow",
         "/etc/passwd",
@@ -167,7 +169,7 @@ def test_files_of_root_and_of_the_user_are_out_of_sight():
         "/var",
         "/sys",
     ]
-    paths += [str(Path(__file__).resolve()), "/proc/1/environ", "/proc/1/root/etc", "/home"]
+    paths += [here, "/home", "/proc/1/root/etc/shadow", f"/proc/1/root{here}"]
     program = f"""if True:
         import os
         for path in {paths!r}:
@@ -178,9 +180,21 @@ def test_files_of_root_and_of_the_user_are_out_of_sight():
                 pass
     """
     verdict = attack(program)
+    assert (verdict.status, verdict.stdout) == ("passed", "")
+
+
+def test_the_hosts_environment_is_out_of_sight(monkeypatch):
+    monkeypatch.setenv("CODEKILN_MARK", "3.14159-of-the-host")
+    program = """if True:
+        import os
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            print(pid, open(f"/proc/{pid}/environ", "rb").read().split(b"\\0"))
+    """
+    verdict = attack(program)
     assert verdict.status == "passed"
-    assert [line for line in verdict.stdout.splitlines() if "/proc/1" not in line] == []
-    assert not Path("/etc/shadow").exists() or "root:" not in verdict.stdout
+    assert verdict.stdout.startswith("1 [b'']\n")  # bubblewrap's own
+    assert "HOME=/tmp" in verdict.stdout  # the program's
+    assert "of-the-host" not in verdict.stdout
 
 
 def test_programs_are_nobody_on_the_machine():
@@ -201,19 +215,34 @@ def test_programs_are_nobody_on_the_machine():
 
 
 def test_signals_reach_nobody_outside():
-    program = f"""if True:
-        import os, signal
-        print(len([e for e in os.listdir("/proc") if e.isdigit()]) < 6)
-        for pid in ({os.getpid()}, {os.getppid()}, 1):
-            try:
-                os.kill(pid, 9)
-            except OSError as error:
-                print(type(error).__name__ if pid != 1 else "")
-        os.kill(-1, signal.SIGTERM)
-    """
-    verdict = attack(program)
-    assert verdict.stdout.startswith("True\n")
-    assert os.getpid()  # we are still here
+    mark = "17320.50807"
+    neighbour: list[Verdict] = []
+    beside = threading.Thread(target=lambda: neighbour.append(run(["sleep", "3"], limits=SMALL)))
+    with subprocess.Popen(["sleep", mark]) as ours:
+        try:
+            beside.start()
+            program = f"""if True:
+                import os, signal, time
+                child = os.fork() or time.sleep(60)
+                print(len([e for e in os.listdir("/proc") if e.isdigit()]))
+                for pid in ({ours.pid}, {os.getpid()}):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                        print("sent")
+                    except OSError as error:
+                        print(type(error).__name__)
+                os.kill(1, signal.SIGKILL)  # the box's own first process does not heed it
+                os.kill(-1, signal.SIGKILL)  # all that it can see, but for itself
+                print(os.WTERMSIG(os.waitpid(child, 0)[1]))
+            """
+            verdict = attack(program)
+            assert verdict.status == "passed", verdict
+            assert verdict.stdout == "3\nProcessLookupError\nProcessLookupError\n9\n"
+            assert ours.poll() is None
+        finally:
+            ours.kill()
+            beside.join()
+    assert [verdict.status for verdict in neighbour] == ["passed"]
 
 
 def test_privileges_cannot_be_regained():

@@ -65,6 +65,12 @@ def test_the_statuses_are_kept_apart():
     assert missing.status == "infrastructure"
 
 
+def test_the_interpreter_cannot_claim_to_be_missing():
+    said = "prlimit: failed to execute python3: No such file or directory"
+    verdict = python(f"import os; os.write(2, b'{said}'); os._exit(127)")
+    assert (verdict.status, verdict.notes) == ("runtime_error", ("exit code 127",))
+
+
 def test_processor_time_of_children_counts_together():
     program = """if True:
         import os, time
@@ -182,6 +188,22 @@ def test_the_stage_shows_what_others_cannot_reach(tmp_path):
     identity = subprocess.run([*stage.enter(), "id"], capture_output=True, text=True).stdout
     assert "uid=0" not in identity and "groups=0" not in identity
     assert not Path(source).exists(), "the stage must not show outside its namespace"
+
+
+def test_a_machine_without_a_folder_for_the_stage_is_told(monkeypatch):
+    monkeypatch.setattr(privileges, "STAGES", ("/no-such-folder",))
+    with pytest.raises(SandboxError, match="mkdir /mnt"):
+        privileges.Stage([Bind("/usr", "/usr")])
+    monkeypatch.setattr(boxes.host, "running_python", lambda: ("/x/python", ()))
+    monkeypatch.setattr(boxes.host, "system_python", lambda: None)
+    monkeypatch.setattr(boxes.privileges, "needs_stage", lambda binds: True)
+    monkeypatch.setattr(boxes.os, "geteuid", lambda: 0)
+    boxes._find.cache_clear()
+    try:
+        with pytest.raises(SandboxError, match="none is there and free"):
+            boxes.find()
+    finally:
+        boxes._find.cache_clear()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -16,6 +16,8 @@ from typing import Literal
 
 import click
 
+from codekiln.sandbox.pool import cores
+
 State = Literal["ok", "missing", "note"]
 MARKS: dict[State, str] = {"ok": "✓", "missing": "✗", "note": "·"}
 TOOL_SECONDS = 20.0
@@ -61,8 +63,7 @@ def doctor() -> None:
 def examine() -> Iterator[Finding]:
     """All findings, the quick ones first."""
     yield Finding("python", "ok", f"{platform.python_version()} ({sys.executable})")
-    threads = len(os.sched_getaffinity(0))
-    yield Finding("cores", "ok", f"{threads} usable, {_memory()} of memory")
+    yield Finding("cores", "ok", f"{cores()} usable, {_memory()} of memory")
     yield from _torch()
     yield from _sandbox()
     for name, question, cost in TOOLS:

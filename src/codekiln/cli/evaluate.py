@@ -72,15 +72,14 @@ def evaluate() -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for completions and results. [default: MODEL/evaluation]",
+    help="Folder for completions and results. [default: RUN/evaluation for RUN or RUN/model, "
+    "./evaluation/NAME for another model folder NAME]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws infilling's lines.")
 @click.option(
     "--order",
     type=click.Choice(["psm", "spm"]),
-    default="psm",
-    show_default=True,
-    help="Of prefix, suffix and middle, as the model was trained.",
+    help="Of prefix, suffix and middle. [default: as the model was trained]",
 )
 @_shared
 def model_command(
@@ -105,15 +104,22 @@ def model_command(
       codekiln eval runs/default humaneval --data ~/data/humaneval --out results
     """
     from codekiln.evaluation.run import identity, load, run_problems
-    from codekiln.generation.engine import Engine, model_folder
+    from codekiln.generation.engine import Engine
+    from codekiln.models.folder import find_model
 
-    folder = model_folder(model)
+    folder = find_model(model)
     loaded = [load(name, data or model, limit=limit, seed=seed) for name in benchmarks]
     engine = Engine.load(folder)  # after the data, so that what is missing shows at once
-    known, target = identity(folder), out or model / "evaluation"
+    known, target = identity(folder), out or _results_folder(model, folder)
     results = [
         run_problems(
-            engine, benchmark, problems, target, model=known, fim_order=order, unsafe=unsafe
+            engine,
+            benchmark,
+            problems,
+            target,
+            model=known,
+            fim_order=order or engine.fim_order,
+            unsafe=unsafe,
         )
         for benchmark, problems in loaded
     ]
@@ -179,6 +185,22 @@ def score(
         click.echo(json.dumps(result.to_json()))
     else:
         _print(result)
+
+
+def _results_folder(named: Path, model: Path) -> Path:
+    """Where results go by default: never into a model folder, which training would not replace.
+
+    Args:
+        named: the folder on the command line.
+        model: the model folder that it stands for.
+    """
+    if named != model:
+        return named / "evaluation"  # of the run
+    model = model.resolve()
+    if model.name == "model" and (model.parent / "recipe.toml").is_file():
+        return model.parent / "evaluation"
+    here = model.parent if Path.cwd().is_relative_to(model) else Path()
+    return here / "evaluation" / model.name
 
 
 def _print(result: Score) -> None:

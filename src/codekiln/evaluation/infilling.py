@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from codekiln.errors import BenchmarkError
 from codekiln.evaluation.metrics import edit_similarity, exact_match, interval
 from codekiln.evaluation.score import Score
+from codekiln.generation.ending import first_line
 from codekiln.languages.table import languages
 from codekiln.types import Completion, Document, SourceFile, Span
 
@@ -161,11 +162,6 @@ class SingleLineInfilling:
         )
 
 
-def first_line(text: str) -> str:
-    """What counts of a completion."""
-    return text.partition("\n")[0]
-
-
 def _mean(name: str, values: list[float]) -> dict[str, Any]:
     if not values:
         return {}
@@ -232,6 +228,7 @@ def _lines(text: str, span: Span) -> Iterator[tuple[int, int]]:
             and end - start <= LONGEST_LINE
             and _WORD.search(content)
             and not content.startswith(comment)
+            and "\r" not in content  # an answer's first line could never equal it
         ):
             yield start, end
         start = end + 1

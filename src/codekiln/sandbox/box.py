@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from codekiln.errors import SandboxError
 from codekiln.sandbox import host, privileges
-from codekiln.sandbox.host import Bind
+from codekiln.sandbox.host import Bind, located
 from codekiln.sandbox.limits import Limits
 
 WORK = "/tmp"  # the box's private, size-capped work folder
@@ -26,6 +26,9 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "USER": "box",
 }
+# Of bubblewrap itself, which is the box's first process: what it is given, programs can read in
+# /proc/1/environ.
+BARE: dict[str, str] = {}
 PROBE_SECONDS = 20.0
 _lock = threading.Lock()
 
@@ -72,7 +75,7 @@ class Box:
 
     def _bwrap(self, limits: Limits) -> list[str]:
         size = str(limits.file_bytes)
-        arguments = ["bwrap", "--unshare-all", "--unshare-user", *self.nested]
+        arguments = [located("bwrap"), "--unshare-all", "--unshare-user", *self.nested]
         arguments += ["--uid", UID, "--gid", UID, "--hostname", "box"]
         arguments += ["--die-with-parent", "--new-session", *host.system_arguments()]
         for bind in self.stage.binds if self.stage else self.binds:
@@ -158,7 +161,12 @@ def _probe(box: Box) -> str:
     command = box.wrap([box.python, "-s", "-S", "-c", "print(6 * 7)"], Limits(), [])
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=PROBE_SECONDS
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PROBE_SECONDS,
+            env=BARE,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)

@@ -48,6 +48,11 @@ def running_python() -> tuple[str, tuple[Bind, ...]]:
     return str(executable), tuple(binds)
 
 
+def located(tool: str) -> str:
+    """The tool's path, for a command that starts without our PATH."""
+    return shutil.which(tool) or tool
+
+
 def system_python() -> str | None:
     """Debian's own interpreter, the fallback when ours cannot be shown."""
     return SYSTEM_PYTHON if shutil.which(SYSTEM_PYTHON) else None

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codekiln.errors import SandboxError
-from codekiln.sandbox.host import Bind, reachable_by_all
+from codekiln.sandbox.host import Bind, located, reachable_by_all
 
 # systemd's table of user ids leaves 60578-61183 to nobody. Boxes that run at a time get
 # different ids, since before Linux 5.14 RLIMIT_NPROC counted an id's processes everywhere.
@@ -53,11 +53,20 @@ class Stage:
         binds: folders to show in the box.
 
     Raises:
-        SandboxError: when this root may not mount (a container without CAP_SYS_ADMIN).
+        SandboxError: when this root may not mount (a container without CAP_SYS_ADMIN), or no
+            folder is there to mount over.
     """
 
     def __init__(self, binds: Sequence[Bind]) -> None:
-        folder = next(s for s in STAGES if Path(s).is_dir() and not _covers(s, binds))
+        free = (s for s in STAGES if Path(s).is_dir() and not _covers(s, binds))
+        folder = next(free, None)
+        if folder is None:
+            raise SandboxError(
+                ", ".join(STAGES),
+                got="none is there and free of Python's own folders",
+                wanted="one such folder, over which a private mount can lie",
+                remedy="mkdir /mnt, or run codekiln as an ordinary user",
+            )
         self.binds = tuple(Bind(f"{folder}/{n}", b.target) for n, b in enumerate(binds))
         self._namespace = _mounted_namespace(folder, binds)
 
@@ -65,13 +74,14 @@ class Stage:
         """The command prefix that goes there and becomes an unused user, without groups."""
         uid = str(unused_uid())
         namespace = f"--mount=/proc/{os.getpid()}/fd/{self._namespace}"
-        return ["nsenter", namespace, "--setuid", uid, "--setgid", uid, "--"]
+        return [located("nsenter"), namespace, "--setuid", uid, "--setgid", uid, "--"]
 
 
 def drop() -> list[str]:
     """The command prefix that becomes an unused user, without groups, where no stage is needed."""
     uid = str(unused_uid())
-    return ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--inh-caps=-all"]
+    leave = ["--reuid", uid, "--regid", uid, "--clear-groups", "--inh-caps=-all"]
+    return [located("setpriv"), *leave]
 
 
 def needs_stage(binds: Sequence[Bind]) -> bool:

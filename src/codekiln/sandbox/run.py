@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codekiln.sandbox import box as boxes
-from codekiln.sandbox.box import ENVIRONMENT, WORK, Box
+from codekiln.sandbox.box import BARE, ENVIRONMENT, WORK, Box
 from codekiln.sandbox.limits import Limits
 from codekiln.sandbox.watch import Outcome, Watch, kernel_kills, wait_until_gone
 from codekiln.types import Status, Verdict
@@ -75,7 +75,10 @@ def run(
         outcome, started = launch(
             box, words, limits, files=_checked(files or {}), stdin=source, variables=variables
         )
-    return _verdict(outcome, limits, started=started, killed=kernel_kills() > kills)
+    # The box's interpreter was tried before: who says that it is missing, made that up.
+    may_lack = words[0] != box.python
+    killed = kernel_kills() > kills
+    return _verdict(outcome, limits, started=started, may_lack=may_lack, killed=killed)
 
 
 def _boxed(
@@ -100,7 +103,8 @@ def _boxed(
         stack.callback(os.close, read)
         options += ["--json-status-fd", str(write)]
         try:
-            process = _start(box.wrap(words, limits, options), stdin, pass_fds=(*passed, write))
+            command = box.wrap(words, limits, options)
+            process = _start(command, stdin, pass_fds=(*passed, write), env=BARE)
         finally:
             os.close(write)
         outcome = Watch(process, limits).follow()
@@ -171,9 +175,13 @@ def _checked(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
     return {name: _bytes(content) for name, content in files.items()}
 
 
-def _verdict(outcome: Outcome, limits: Limits, *, started: bool, killed: bool) -> Verdict:
+def _verdict(
+    outcome: Outcome, limits: Limits, *, started: bool, may_lack: bool, killed: bool
+) -> Verdict:
     stderr = outcome.stderr.decode("utf-8", "replace")
-    status, notes = _status(outcome, limits, stderr, started=started, killed=killed)
+    status, notes = _status(
+        outcome, limits, stderr, started=started, may_lack=may_lack, killed=killed
+    )
     return Verdict(
         status=status,
         stdout=outcome.stdout.decode("utf-8", "replace"),
@@ -185,7 +193,13 @@ def _verdict(outcome: Outcome, limits: Limits, *, started: bool, killed: bool) -
 
 
 def _status(
-    outcome: Outcome, limits: Limits, stderr: str, *, started: bool, killed: bool
+    outcome: Outcome,
+    limits: Limits,
+    stderr: str,
+    *,
+    started: bool,
+    may_lack: bool,
+    killed: bool,
 ) -> tuple[Status, tuple[str, ...]]:
     code = outcome.returncode if outcome.returncode >= 0 else 128 - outcome.returncode
     if outcome.reason in ("cpu", "wall"):
@@ -198,7 +212,7 @@ def _status(
         return "runtime_error", (f"printed over {limits.output_bytes} bytes",)
     if not started:
         return "infrastructure", ("the box could not be built",)
-    if code in (126, 127) and "prlimit: failed to execute" in stderr:
+    if may_lack and code in (126, 127) and "prlimit: failed to execute" in stderr:
         return "infrastructure", ("no such program in the box",)
     if code == 128 + signal.SIGKILL and killed:
         return "infrastructure", ("the machine itself ran out of memory",)
