@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from codekiln.cli.main import main
 from codekiln.generation.engine import Engine
 from codekiln.generation.infill import build_prompt
 from codekiln.generation.sample import Sampling
+from codekiln.models.weights import save_model
 from codekiln.types import SourceFile
 
 TEXT = "import helper\n\n\ndef main():\n    return helper.run()\n"
@@ -60,6 +62,53 @@ def test_it_prints_what_the_engine_gives_for_the_training_prompt(
     assert facts["prompt_tokens"] == len(prompt.ids)
     assert facts["path"] == "src/main.py"
     assert facts["dropped"] == []
+
+
+def test_prompts_are_laid_out_as_the_model_was_trained(
+    capsys, repository, tiny_model, tiny_model_folder, tiny_tokenizer, tmp_path_factory, monkeypatch
+):
+    model = tmp_path_factory.mktemp("spm") / "model"
+    style = {"fim_order": "spm", "file_order": "scc"}
+    save_model(tiny_model, tiny_model_folder, model, style=style)
+    prompts = []
+
+    def watched(self, ids, sampling):
+        prompts.append(list(ids))
+        return complete(self, ids, sampling)
+
+    complete = Engine.complete
+    monkeypatch.setattr(Engine, "complete", watched)
+    place = (repository / "src/main.py", "--at", "5:12", "--max-tokens", 1)
+    for options in ((), ("--order", "psm")):
+        assert codekiln(capsys, "complete", model, *place, *options)[0] == 0
+    at, special = TEXT.index("helper.run"), tiny_tokenizer.special
+    before = tiny_tokenizer.encode("#src/main.py\n" + TEXT[:at])
+    after = tiny_tokenizer.encode(TEXT[at:])
+    begin, hole, end = special.fim_begin, special.fim_hole, special.fim_end
+    assert prompts == [
+        [special.bos, begin, hole, *after, end, *before],
+        [special.bos, begin, *before, hole, *after, end],
+    ]
+
+
+def test_a_model_that_cannot_infill_says_where_it_can_write_on(
+    capsys, repository, tiny_model_folder, monkeypatch
+):
+    load = Engine.load.__func__
+
+    def without_fim(cls, folder, **options):
+        engine = load(cls, folder, **options)
+        special = engine.tokenizer.special
+        engine.tokenizer.special = replace(special, fim_begin=None, fim_hole=None, fim_end=None)
+        return engine
+
+    monkeypatch.setattr(Engine, "load", classmethod(without_fim))
+    file = repository / "src/main.py"
+    code, _, err = codekiln(capsys, "complete", tiny_model_folder, file, "--at", "5:12")
+    assert code == 2
+    assert "`--at 6:1` is the end" in err
+    command = ("complete", tiny_model_folder, file, "--at", "6:1", "--max-tokens", 3)
+    assert codekiln(capsys, *command)[0] == 0
 
 
 def test_plain_output_is_the_text_and_line_keeps_one_line(capsys, repository, tiny_model_folder):

@@ -249,3 +249,12 @@ def test_training_goes_on_after_generating_with_the_same_model(tiny_model, tiny_
     tokens = torch.tensor([[5, 6, 7, 8]])
     model.loss(tokens, tokens).backward()
     assert model.lm_head.weight.grad is not None
+
+
+def test_every_end_that_the_configuration_names_ends_a_text(tiny_model, tiny_tokenizer):
+    other = tiny_tokenizer.encode("x")[0]  # an ordinary token for the tokenizer
+    model = LlamaForCausalLM(
+        replace(tiny_model.config, eos_token_id=(tiny_tokenizer.special.eos, other))
+    )
+    result = Engine(model, tiny_tokenizer).complete([1, 5], biased(other, 9))
+    assert (result.text, result.finish_reason, result.tokens) == ("", "stop", 1)

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from codekiln.generation.engine import Engine
 from codekiln.generation.infill import build_prompt
 from codekiln.generation.sample import Sampling
+from codekiln.generation.style import PromptStyle
 from codekiln.serving.app import Limits
 
 openai = pytest.importorskip("openai", reason="needs the package openai")
@@ -200,6 +202,30 @@ def test_context_and_path_reach_the_prompt_builder(client, tiny_tokenizer):
     assert answer.usage.prompt_tokens == wanted
 
 
+def test_prompts_are_laid_out_as_the_model_was_trained(serving, infilling_model, tiny_tokenizer):
+    seen = []
+
+    class Watched(Engine):
+        def generate(self, ids, sampling):
+            seen.append(list(ids))
+            return super().generate(ids, sampling)
+
+    style = PromptStyle(fim_order="spm", file_order="path")
+    context = [{"path": "z.py", "text": "z = 1\n"}, {"path": "a.py", "text": "import z\n"}]
+    with serving(Watched(infilling_model, tiny_tokenizer, style)) as address:
+        connect(address).completions.create(
+            model="tiny",
+            prompt="x = ",
+            suffix="\n",
+            max_tokens=1,
+            extra_body={"path": "main.py", "context": context},
+        )
+    encode, special = tiny_tokenizer.encode, tiny_tokenizer.special
+    files = [*encode("#a.py\nimport z\n"), *encode("#z.py\nz = 1\n")]
+    around = [special.fim_begin, special.fim_hole, *encode("\n"), special.fim_end]
+    assert seen == [[special.bos, *files, *around, *encode("#main.py\nx = ")]]
+
+
 # errors
 
 
@@ -217,6 +243,7 @@ def test_context_and_path_reach_the_prompt_builder(client, tiny_tokenizer):
         ({"n": "two"}, "n", "integer"),
         ({"logit_bias": {"x": 1}}, "logit_bias", "token ids"),
         ({"logit_bias": {"9999": 1}}, None, "logit_bias"),
+        ({"logit_bias": {"1" * 5000: 1}}, "logit_bias", "token ids"),
         ({"prompt": []}, "prompt", "empty list"),
         ({"prompt": [99999]}, "prompt", "token id 99999"),
         ({"prompt": {"a": 1}}, "prompt", "must be a string"),

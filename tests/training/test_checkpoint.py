@@ -81,6 +81,21 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["step-00000010", "step-00000011"]
 
 
+def test_a_damaged_checkpoint_takes_no_whole_ones_place(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for number in (100, 200):
+        checkpoint.save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
+    flip(tmp_path / "step-00000200" / "model.safetensors")
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found[1].step == 100
+    checkpoint.save(tmp_path, replace(STATE, step=150), model, optimizer, keep=1)
+    last = checkpoint.newest(tmp_path)
+    assert last is not None
+    assert last[1].step == 150
+    assert sorted(os.listdir(tmp_path)) == ["step-00000150"]
+
+
 def save_two(root: Path) -> tuple[Path, Path]:
     model, optimizer = make()
     step(model, optimizer)

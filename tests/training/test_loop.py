@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from codekiln.errors import CheckpointError, RecipeError, ShardError, UserError
+from codekiln.generation.engine import Engine
 from codekiln.log import MetricsFile
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import load_model
@@ -306,8 +307,107 @@ def test_a_resumed_run_must_be_the_same_run(recipe: Recipe, run_folder: Path) ->
     assert "model.num_hidden_layers = 2 there, 3 here" in str(caught.value)
     assert "optimizer.learning_rate = 0.01 there, 0.5 here" in str(caught.value)
     assert "training" not in caught.value.got
-    free = override(run_folder, "training.log_every=3", "training.evaluate_every=2")
-    assert train(free, run_folder, resume=True).status == "nothing to do"
+
+
+def break_off(recipe: Recipe, folder: Path, after: int) -> None:
+    """Train until the first evaluation past step `after`, and die there."""
+
+    def stop(point: EvaluationPoint) -> None:
+        if point.step > after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(recipe, folder, callbacks=[stop])
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_resumed_run_may_save_and_evaluate_at_other_steps(
+    recipe: Recipe, run_folder: Path
+) -> None:
+    whole = run_folder.parent / "whole"
+    shutil.copytree(run_folder, whole)
+    train(recipe, whole)
+    break_off(recipe, run_folder, 5)  # the last checkpoint is of step 4
+    free = override(
+        run_folder,
+        "training.log_every=3",
+        "training.evaluate_every=5",
+        "training.checkpoint_every=3",
+        "training.keep_checkpoints=9",
+    )
+    assert train(free, run_folder, resume=True).status == "finished"
+    metrics = [row for row in rows(run_folder) if row["step"] > 4]
+    assert [row["step"] for row in metrics if "held_out_bits_per_byte" in row] == [5, 10, 12]
+    assert [row["step"] for row in metrics if "checkpoint_seconds" in row] == [6, 9, 12]
+    assert [row["step"] for row in metrics if "gradient_norm" in row] == [6, 9, 12]
+    assert same_bits(weights(run_folder), weights(whole))
+
+
+def test_a_resumed_run_keeps_its_number_of_threads(recipe: Recipe, run_folder: Path) -> None:
+    break_off(recipe, run_folder, 5)
+    before = (run_folder / "recipe.toml").read_text()
+    with pytest.raises(CheckpointError, match=r"training.threads = 2, but .* with 1") as caught:
+        train(override(run_folder, "training.threads=2"), run_folder, resume=True)
+    assert "--out DIR" in caught.value.remedy
+    assert (run_folder / "recipe.toml").read_text() == before
+    seen = []
+
+    def callback(point: EvaluationPoint) -> None:
+        seen.append(torch.get_num_threads())
+
+    any_number = override(run_folder, "training.threads=0")
+    assert train(any_number, run_folder, resume=True, callbacks=[callback]).status == "finished"
+    assert set(seen) == {1}
+
+
+def test_an_older_model_does_not_pass_for_a_new_runs(recipe: Recipe, run_folder: Path) -> None:
+    train(recipe, run_folder)
+    expected = weights(run_folder)
+    shutil.rmtree(run_folder / "checkpoints")
+    again = override(run_folder, "run.seed=8", "training.checkpoint_every=12")
+
+    def cut_off(*arguments: Any, **keywords: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("codekiln.training.loop.save_model", cut_off)
+        train(again, run_folder)
+    result = train(again, run_folder, resume=True)
+    assert (result.status, result.step) == ("finished", 12)
+    assert not same_bits(weights(run_folder), expected)
+
+
+def test_a_folder_that_is_no_model_is_refused_before_the_first_step(
+    recipe: Recipe, run_folder: Path
+) -> None:
+    (run_folder / "model").mkdir()
+    thesis = run_folder / "model" / "thesis.tex"
+    thesis.write_text("years of work")
+    with pytest.raises(CheckpointError, match=r"thesis\.tex"):
+        train(recipe, run_folder)
+    assert not (run_folder / "metrics.jsonl").exists()
+    assert thesis.read_text() == "years of work"
+    shutil.rmtree(run_folder / "model")
+    (run_folder / "model").symlink_to(run_folder.parent / "elsewhere")
+    with pytest.raises(CheckpointError, match="symbolic link"):
+        train(recipe, run_folder)
+
+
+@pytest.mark.parametrize(("order", "wanted"), [("psm", "psm"), ("spm", "spm"), ("mixed", "psm")])
+def test_the_model_says_how_it_was_taught_to_read_prompts(
+    run_folder: Path, order: str, wanted: str
+) -> None:
+    train(
+        override(run_folder, "training.steps=1", f"tokens.fim_order={order}", "corpus.order=path"),
+        run_folder,
+    )
+    written = json.loads((run_folder / "model" / "codekiln.json").read_text())
+    assert written == {"fim_order": wanted, "file_order": "path"}
+    engine = Engine.load(run_folder, device="cpu")
+    assert (engine.fim_order, engine.file_order) == (wanted, "path")
 
 
 def test_without_tokens_the_command_to_run_is_named(recipe: Recipe, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from codekiln.errors import ShardError
+from codekiln.training.device import fastest
 from codekiln.training.plan import Plan, Timing, decide
-from codekiln.training.precision import fastest
 from codekiln.training.settings import TrainingSettings
 
 SECONDS = {"float32": 0.5, "bfloat16": 0.25}

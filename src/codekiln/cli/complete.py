@@ -63,9 +63,7 @@ class LineColumn(click.ParamType):
 @click.option(
     "--order",
     type=click.Choice(["psm", "spm"]),
-    default="psm",
-    show_default=True,
-    help="Of prefix, suffix and middle, as the model was trained.",
+    help="Of prefix, suffix and middle. [default: as the model was trained]",
 )
 @click.option("--line", is_flag=True, help="Only the rest of the line.")
 @click.option("--raw", is_flag=True, help="Keep what repeats the text after the place.")
@@ -100,6 +98,7 @@ def complete(
     at = read_place(file, *place, root)
     context = read_context(contexts, root, leave_out=at.path)
     engine = Engine.load(model)
+    infill = _can_infill(engine, at, file)
     new_tokens = min(options["max_tokens"], engine.context_length // 2)
     prompt = build_prompt(
         engine.tokenizer,
@@ -109,8 +108,9 @@ def complete(
         language=at.language,
         context=context,
         max_tokens=engine.context_length - new_tokens,
-        order=order,
-        mode="infill" if _can_infill(engine) else None,
+        order=order or engine.fim_order,
+        mode="infill" if infill else "complete",
+        file_order=engine.file_order,
     )
     result = _generate(engine, prompt, new_tokens, options)
     text = _ended(result.text, at, line=options["line"], raw=options["raw"])
@@ -122,8 +122,22 @@ def complete(
         click.echo(text, nl=not text.endswith("\n"))
 
 
-def _can_infill(engine: Engine) -> bool:
-    return engine.tokenizer.special.fim_hole is not None
+def _can_infill(engine: Engine, at: Place, file: Path) -> bool:
+    """Whether the model infills; one that does not can only write on at a file's end."""
+    from codekiln.errors import PromptError
+
+    if engine.tokenizer.special.fim_hole is not None:
+        return True
+    if at.suffix.strip():
+        lines = (at.prefix + at.suffix).split("\n")
+        end = f"{len(lines)}:{len(lines[-1].removesuffix(chr(13))) + 1}"
+        raise PromptError(
+            file,
+            got="text after the place, and a model without fill-in-the-middle tokens",
+            wanted="a model trained to infill, or a place at the end of the file",
+            remedy=f"`--at {end}` is the end: there this model can write on",
+        )
+    return False
 
 
 def _generate(engine: Engine, prompt: Prompt, new_tokens: int, options: dict[str, Any]) -> Result:

@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from codekiln.evaluation.score import Score
     from codekiln.recipe import Recipe
+    from codekiln.training.loop import TrainResult
 
 INFILLING_PROBLEMS = 100
 DEFAULT_OUT = Path("runs/quickstart")
@@ -48,7 +49,6 @@ def quickstart(
     from codekiln.cli.tokenizer import train_for_run
     from codekiln.cli.tokens import pack_for_run
     from codekiln.log import logger, stage
-    from codekiln.training.loop import train
 
     report = out / "report.html"
     had_report = report.exists()
@@ -60,7 +60,7 @@ def quickstart(
     with stage("3/5 tokens: fill-in-the-middle, pack"):
         pack_for_run(recipe, out)
     with stage("4/5 training"):
-        trained = train(recipe, out, resume=True)
+        trained = _train(recipe, out)
     if trained.status == "interrupted":
         raise click.exceptions.Exit(130)
     with stage("5/5 evaluation: infill lines of held-out files"):
@@ -101,20 +101,39 @@ def quickstart_recipe(
     return Recipe.load(shipped, [*fixed, *overrides])
 
 
+def _train(recipe: Recipe, out: Path) -> TrainResult:
+    from codekiln.errors import CheckpointError
+    from codekiln.training.loop import train
+
+    try:
+        return train(recipe, out, resume=True)
+    except CheckpointError as error:
+        if "training.max_minutes" not in error.got:
+            raise
+        raise CheckpointError(
+            out,
+            got=f"a run of other --minutes is there ({error.got})",
+            wanted="the --minutes and --set that this run began with",
+            remedy=f"give them again, or begin another run: --out {out}-2",
+        ) from None
+
+
 def _infilling(recipe: Recipe, out: Path) -> Score:
     from codekiln.evaluation.run import evaluate, identity
     from codekiln.generation.engine import Engine
     from codekiln.recipe import RunSettings
 
     model = out / "model"
+    engine = Engine.load(model)
     return evaluate(
-        Engine.load(model),
+        engine,
         "infilling",
         out / "corpus",
         out / "evaluation",
         model=identity(model),
         limit=INFILLING_PROBLEMS,
         seed=recipe.table(RunSettings).seed,
+        fim_order=engine.fim_order,
     )
 
 

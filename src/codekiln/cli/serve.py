@@ -64,14 +64,15 @@ def serve(model: Path, host: str, port: int, **options: Any) -> None:
       codekiln serve run/
       codekiln serve run/ --host 0.0.0.0 --port 8080 --api-key "$CODEKILN_API_KEY"
     """
-    from codekiln.generation.engine import Engine, model_folder
+    from codekiln.generation.engine import Engine
     from codekiln.log import logger
+    from codekiln.models.folder import find_model
     from codekiln.serving import server
 
     server.require_extra()
     from codekiln.serving.app import Limits, create_app
 
-    name = options["name"] or default_name(model_folder(model))
+    name = options["name"] or default_name(find_model(model))
     api_key = options["api_key"] or None
     with server.bind(host, port) as listener:  # before the model, which takes longer to load
         limits = Limits(

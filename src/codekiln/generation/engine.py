@@ -1,7 +1,8 @@
 """A model and its tokenizer, ready to continue prompts: one at a time, streamed, or in batches.
 
-Engines get token ids; `infill.build_prompt` makes them. Every control token ends a text: none
-has text of its own, and in training a new piece begins after each of them.
+Engines get token ids; `infill.build_prompt` makes them. Two kinds of ids end a text: every
+control token of the tokenizer (none has text of its own, and in training a new piece begins after
+each of them), and whatever the model's configuration names as end (some models name several).
 
 Threads: any number may generate at once. A lock is held for one step of one request and never
 across a yield, so requests take turns token by token, a request that is closed or forgotten
@@ -27,6 +28,7 @@ from codekiln.errors import CheckpointError, PromptError
 from codekiln.generation.cache import KVCache
 from codekiln.generation.sample import Choice, Sampler, Sampling, choose, described
 from codekiln.generation.stop import TextAssembler
+from codekiln.generation.style import PromptStyle
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.types import FinishReason
 
@@ -72,12 +74,15 @@ class Engine:
     Args:
         model: on its device, in its dtype; it is put into evaluation mode.
         tokenizer: the one that it was trained with.
+        style: how it was taught to read prompts, for whoever builds them.
 
     Raises:
         CheckpointError: the tokenizer has more ids than the model.
     """
 
-    def __init__(self, model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, model: LlamaForCausalLM, tokenizer: Tokenizer, style: PromptStyle | None = None
+    ) -> None:
         if tokenizer.vocab_size > model.config.vocab_size:
             raise CheckpointError(
                 "tokenizer",
@@ -89,7 +94,10 @@ class Engine:
         self.device = next(model.parameters()).device
         self.context_length: int = model.config.max_position_embeddings
         special = [getattr(tokenizer.special, f.name) for f in fields(tokenizer.special)]
-        self._ends = frozenset(token for token in special if token is not None)
+        ends = [token for token in special if token is not None]
+        self._ends = frozenset((*ends, *model.config.eos_token_ids))
+        style = style or PromptStyle()
+        self.fim_order, self.file_order = style.fim_order, style.file_order
         self._lock = threading.Lock()
         self._lay_out_angles()
 
@@ -108,14 +116,17 @@ class Engine:
             CheckpointError: no model there, or a damaged one.
             TokenizerError: no tokenizer beside it, or a damaged one.
         """
+        from codekiln.models.folder import find_model
         from codekiln.models.weights import load_model
 
-        folder = model_folder(folder)
+        folder = find_model(folder)
+        style = PromptStyle.read(folder)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if dtype is None:
             dtype = torch.float32 if device == "cpu" else torch.bfloat16
-        return cls(load_model(folder, dtype=dtype, device=device), Tokenizer.load(folder))
+        model = load_model(folder, dtype=dtype, device=device)
+        return cls(model, Tokenizer.load(folder), style)
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
         """Continue `ids`, piece by piece; closing the iterator cancels the rest.
@@ -301,23 +312,6 @@ class _Request:
             prompt_tokens=len(self.ids),
             choices=tuple(self._choices),
         )
-
-
-def model_folder(folder: Path) -> Path:
-    """The model folder that the user means: the folder itself, or a run's final model.
-
-    Raises:
-        CheckpointError: neither is one.
-    """
-    for candidate in (folder, folder / "model"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    raise CheckpointError(
-        folder,
-        got="no such folder" if not folder.exists() else "no config.json here or in model/",
-        wanted="a model folder, or a run folder whose training has ended",
-        remedy="`codekiln train` or `codekiln quickstart` writes one; `codekiln import` reads one",
-    )
 
 
 def _check_prompt(

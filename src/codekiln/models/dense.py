@@ -155,10 +155,14 @@ class Decoder(nn.Module):
 class LlamaForCausalLM(nn.Module):
     """A decoder with a head over the vocabulary; freshly initialised unless on the meta device.
 
+    Args:
+        config: its shape.
+        generator: draws the first weights; None is torch's own.
+
     Source: DeepSeek-Coder §3.3.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
         self.model = Decoder(config)
@@ -166,7 +170,7 @@ class LlamaForCausalLM(nn.Module):
         self.rotary = RotaryTable(config)
         self.tie_weights()
         if not self.lm_head.weight.is_meta:
-            self.init_weights()
+            self.init_weights(generator)
 
     def tie_weights(self) -> None:
         """Make the head the embeddings, where the configuration says so."""

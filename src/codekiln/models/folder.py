@@ -22,6 +22,7 @@ from codekiln.models.dense import LlamaForCausalLM
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+STYLE = "codekiln.json"  # how prompts are laid out; not of Hugging Face's format
 HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
 # older checkpoints hold the angles of the rotary positions, which follow from the configuration
 DERIVED = ".rotary_emb.inv_freq"
@@ -80,9 +81,11 @@ def find_model(path: Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
-    got = "no such folder" if not path.exists() else f"no {CONFIG} there"
     raise CheckpointError(
-        path, got=got, wanted="a model folder in Hugging Face's format, or a run with a model"
+        path,
+        got=f"no {CONFIG} here or in model/" if path.exists() else "no such folder",
+        wanted="a model folder in Hugging Face's format, or a run folder whose training has ended",
+        remedy="`codekiln train` or `codekiln quickstart` writes one; `codekiln import` reads one",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from codekiln.models.folder import (
     EMBEDDINGS,
     INDEX,
     SINGLE,
+    STYLE,
     ModelFolder,
     open_folder,
 )
@@ -30,7 +31,7 @@ from codekiln.storage import atomic_path
 
 MAX_SHARD_BYTES = 2 * 10**9
 SHOWN_PARAMETERS = 200_000_000
-# files of a tokenizer, which travel with the weights
+# files of a tokenizer and of the model's ways, which travel with the weights
 CARRIED = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -39,6 +40,7 @@ CARRIED = (
     "merges.txt",
     "chat_template*",
     "generation_config.json",
+    STYLE,
     "LICENSE*",
 )
 
@@ -80,12 +82,14 @@ def save_model(
     *,
     dtype: torch.dtype | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    style: Mapping[str, str] | None = None,
 ) -> None:
     """Write a model folder, atomically; one that stands there is replaced.
 
     Args:
         tokenizer_folder: its tokenizer files are copied beside the weights.
         dtype: what the weights are stored as; None keeps each as it is.
+        style: how prompts are laid out, by `generation.style`; None says nothing of it.
 
     Raises:
         CheckpointError: `folder` holds something else than a model.
@@ -98,6 +102,9 @@ def save_model(
         _write_weights(piece, iter(state.items()), dtype, max_shard_bytes)
         if tokenizer_folder is not None:
             _carry(tokenizer_folder, piece)
+        if style is not None:
+            text = json.dumps(dict(style), indent=2)
+            (piece / STYLE).write_text(text + "\n", encoding="utf-8")
 
 
 def import_hf(
@@ -140,8 +147,12 @@ def refuse_foreign(folder: Path) -> None:
     """Refuse a target which holds anything that writing a model there would lose.
 
     Raises:
-        CheckpointError: a file, or a folder with other content than a model's.
+        CheckpointError: a file, a symbolic link, or a folder with other content than a model's.
     """
+    if folder.is_symlink():
+        raise CheckpointError(
+            folder, got="is a symbolic link", wanted="a folder, which a new one can replace"
+        )
     if not folder.exists():
         return
     known = (CONFIG, INDEX, "model*.safetensors", *CARRIED)

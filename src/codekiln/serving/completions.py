@@ -108,6 +108,8 @@ def _prompt_ids(engine: Engine, request: CompletionRequest, prompt: str | list[i
         language=request.language,
         context=_context(request),
         max_tokens=engine.context_length - room,
+        order=engine.fim_order,
+        file_order=engine.file_order,
     )
     if built.dropped and not request.truncate:
         raise PromptError(

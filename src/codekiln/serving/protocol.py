@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from codekiln.generation.sample import MAX_LOGPROBS, Sampling
 
 MAX_CHOICES = 128  # prompts x n of one request
+MAX_ID_DIGITS, SHOWN_KEY = 10, 40
 MAX_STOPS = 16
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -109,8 +110,8 @@ class CompletionRequest(_Request):
     @classmethod
     def _ids(cls, value: dict[str, float]) -> dict[str, float]:
         for key in value:
-            if not (key.isascii() and key.isdigit()):
-                raise ValueError(f"keys are token ids, got {key!r}")
+            if not (key.isascii() and key.isdigit() and len(key) <= MAX_ID_DIGITS):
+                raise ValueError(f"keys are token ids, got {key[:SHOWN_KEY]!r}")
         return value
 
     def prompts(self) -> list[str | list[int]]:

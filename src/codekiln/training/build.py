@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from codekiln.errors import RecipeError, UserError
+from codekiln.errors import CheckpointError, RecipeError, UserError
 from codekiln.log import logger
 from codekiln.models.config import ModelConfig
 from codekiln.models.dense import LlamaForCausalLM
@@ -16,10 +17,10 @@ from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings
 from codekiln.storage import fingerprint, read_json, write_json
 from codekiln.tokens.cursor import Cursor
+from codekiln.training.device import candidates, fastest
 from codekiln.training.inputs import Inputs
 from codekiln.training.optim import build_optimizer
 from codekiln.training.plan import Plan, Timing, decide
-from codekiln.training.precision import candidates, fastest
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.step import Stepper, measure
 
@@ -51,8 +52,8 @@ def new_stepper(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str
 
     The weights are drawn on the CPU, so that a run on a GPU begins with the same ones.
     """
-    model = LlamaForCausalLM(model_config(recipe, inputs))
-    model.init_weights(torch.Generator().manual_seed(recipe.table(RunSettings).seed))
+    generator = torch.Generator().manual_seed(recipe.table(RunSettings).seed)
+    model = LlamaForCausalLM(model_config(recipe, inputs), generator)
     model.to(device).train()
     optimizer_settings = recipe.table(OptimizerSettings)
     settings = recipe.table(TrainingSettings)
@@ -72,15 +73,22 @@ def make_plan(
     """The run's plan: a checkpoint's, or the one in `path`, or a new one, written to `path`.
 
     The file makes a run that is killed before its first checkpoint begin again with the same
-    number of steps and the same precision.
+    number of steps and the same precision. Of an older plan the recipe may change the two
+    intervals alone: they do not move the weights.
+
+    Raises:
+        CheckpointError: the recipe wants another number of threads than the plan.
     """
-    if saved:
-        return Plan(**saved)
-    made_from = fingerprint(inputs.identity)
-    stored = _stored(path, made_from)
-    if stored is not None:
-        return stored
     settings = recipe.table(TrainingSettings)
+    made_from = fingerprint(inputs.identity)
+    older = Plan(**saved) if saved else _stored(path, made_from)
+    if older is not None:
+        _same_threads(settings, older, path.parent)
+        return replace(
+            older,
+            checkpoint_every=settings.checkpoint_every or older.checkpoint_every,
+            evaluate_every=settings.evaluate_every or older.evaluate_every,
+        )
     plan = decide(
         settings,
         sequence_length=inputs.sequence_length,
@@ -92,6 +100,17 @@ def make_plan(
     )
     write_json(path, {"fingerprint": made_from, "plan": plan.to_json()})
     return plan
+
+
+def _same_threads(settings: TrainingSettings, plan: Plan, root: Path) -> None:
+    if settings.threads not in (0, plan.threads):
+        raise CheckpointError(
+            root,
+            got=f"training.threads = {settings.threads}, but this run began with {plan.threads}",
+            wanted="the same number: with another one sums round differently",
+            remedy=f"set training.threads to {plan.threads} or 0, or train into another folder "
+            "(--out DIR)",
+        )
 
 
 def _stored(path: Path, made_from: str) -> Plan | None:

@@ -62,6 +62,9 @@ def save(
 ) -> Path:
     """Write one checkpoint atomically, then drop all but the newest `keep`.
 
+    Those of later steps are dropped, too: a run that has come to an earlier step found them
+    damaged and passed them over. They must not take the places of whole ones.
+
     Raises:
         CheckpointError: when it cannot be written (disk full); earlier checkpoints stay.
     """
@@ -83,9 +86,16 @@ def save(
             remedy="free some space, then train with --resume; the last good checkpoint is "
             + (last.name if last else "the start"),
         ) from error
-    for old in steps(root)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    folders = steps(root)
+    usable = [folder for folder in folders if _number(folder) <= state.step]
+    for folder in folders:
+        if folder not in usable[-keep:]:
+            shutil.rmtree(folder, ignore_errors=True)
     return target
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -96,7 +106,8 @@ def steps(root: Path) -> list[Path]:
     """Checkpoint folders below `root`, oldest first, whole or not."""
     if not root.is_dir():
         return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
+    found = [p for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name)]
+    return sorted(found, key=_number)
 
 
 def newest(root: Path) -> tuple[Path, TrainingState] | None:

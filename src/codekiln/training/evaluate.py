@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from codekiln.log import Progress
-from codekiln.training.precision import autocast
+from codekiln.tokens.batch import IGNORED
+from codekiln.training.device import autocast
 
-IGNORED = -100
 CHOICE_SEED = 0  # the same documents at every evaluation of every run
 
 

@@ -21,7 +21,8 @@ from codekiln.tokens.shards import Shard
 from codekiln.training.evaluate import choose_documents
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 
-# A resumed run may change these: they do not move the weights.
+# A resumed run may change these: they do not move the weights. (Threads do: the plan keeps their
+# number, and `build.make_plan` refuses another one.)
 FREE_TO_CHANGE = frozenset(
     (
         "device",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import math
 import resource
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,20 +22,23 @@ from typing import Literal, Protocol
 
 import torch
 
+from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
+from codekiln.generation.style import PromptStyle
 from codekiln.log import MetricsFile, Progress, human_count, logger
 from codekiln.models.dense import LlamaForCausalLM
-from codekiln.models.weights import save_model
+from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.recipe import Recipe
 from codekiln.tokens.cursor import Cursor
+from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
 from codekiln.training.build import make_plan, new_stepper
 from codekiln.training.checkpoint import TrainingState
+from codekiln.training.device import pick_device
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
 from codekiln.training.inputs import Inputs, open_inputs
 from codekiln.training.interrupt import StopRequest, only_one
 from codekiln.training.plan import Plan
-from codekiln.training.precision import pick_device
 from codekiln.training.schedule import learning_rate
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.step import Stepper, StepResult
@@ -82,7 +86,8 @@ def train(
     """Train the recipe's model on `directory/tokens` and write it to `directory/model`.
 
     Args:
-        recipe: its [run] seed, [model], [tokens], [optimizer] and [training] are read.
+        recipe: its [run] seed, [model], [tokens], [optimizer] and [training] are read, and of
+            [corpus] the order of files, which is recorded with the model.
         directory: the run folder; checkpoints, metrics.jsonl, recipe.toml and model go there.
         resume: go on from the newest whole checkpoint; without one, begin.
         callbacks: called at evaluation points.
@@ -91,7 +96,9 @@ def train(
         ShardError: no tokens, or tokens of another tokenizer.
         CheckpointError: an unfinished run without `resume`, a checkpoint of another recipe,
             or one that cannot be read or written.
-        UserError: another process trains here; too many losses that are not finite; disk full.
+        CheckpointError: `directory/model` is no model's folder, and would be lost.
+        UserError: another process trains here; too many losses that are not finite; disk full;
+            no GPU where one is asked for.
     """
     inputs = open_inputs(recipe, directory)
     root = directory / "checkpoints"
@@ -101,6 +108,7 @@ def train(
         if state.plan and state.step >= state.plan["total_steps"] and model.is_dir():
             logger.info("nothing to do: %s is trained, all %d steps", directory, state.step)
             return _result("nothing to do", state, None, None, 0.0, model)
+        refuse_foreign(model)  # now, and not after hours of training
         try:
             return _Run(recipe, directory, inputs, state, callbacks).run()
         except OSError as error:
@@ -177,7 +185,7 @@ class _Run:
             status = self._steps(stop)
             model = self.directory / "model"
             if status == "finished":
-                save_model(self.stepper.model, self.directory / "tokenizer", model)
+                self._save_model(model)
         seconds = time.monotonic() - started
         if status == "interrupted":
             logger.warning(
@@ -190,17 +198,21 @@ class _Run:
 
     def _prepare(self) -> None:
         """Plan, model, optimiser; from the checkpoint where there is one."""
-        self.recipe.save(self.directory / "recipe.toml")
-        self.metrics.truncate_after(self.state.step if self.state.step else -1)
         self.plan = make_plan(
             self.recipe, self.inputs, self.device, self.root / "plan.json", self.state.plan
         )
+        torch.set_num_threads(self.plan.threads)  # an older plan's may be another machine's
+        self.recipe.save(self.directory / "recipe.toml")
+        self.metrics.truncate_after(self.state.step if self.state.step else -1)
         self.state = replace(self.state, plan=self.plan.to_json())
         self.stepper = new_stepper(self.recipe, self.inputs, self.device, self.plan.dtype)
         if self.state.step:
             folder = self.root / f"step-{self.state.step:08d}"
             checkpoint.restore(folder, self.stepper.model, self.stepper.optimizer)
             logger.info("resuming from %s", folder)
+        else:
+            # an earlier run's model must not pass for this one's, should this one be cut off
+            shutil.rmtree(self.directory / "model", ignore_errors=True)
 
     def _announce(self) -> None:
         config = self.stepper.model.config
@@ -331,6 +343,13 @@ class _Run:
         model.train()
         if row:
             self.metrics.write(step=self.state.step, tokens=self.state.tokens, **row)
+
+    def _save_model(self, folder: Path) -> None:
+        style = PromptStyle.trained(
+            self.recipe.table(TokensSettings).fim_order, self.recipe.table(CorpusSettings).order
+        )
+        tokenizer = self.directory / "tokenizer"
+        save_model(self.stepper.model, tokenizer, folder, style=style.to_json())
 
     def _save(self) -> None:
         started = time.perf_counter()

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.tokens.batch import IGNORED, Batch
+from codekiln.training.device import autocast
 from codekiln.training.optim import set_learning_rate
 from codekiln.training.plan import Timing
-from codekiln.training.precision import autocast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Where bfloat16 helps: matrix products under autocast, while the weights stay float32."""
+"""The device, and where bfloat16 helps: matrix products; the weights stay float32."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from codekiln.errors import UserError
+
 SPEEDUP_WANTED = 1.1  # below this the lost digits are not worth it
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` to a device; `auto` is the GPU if there is one."""
+    """`auto`, `cpu` or `cuda` to a device; `auto` is the GPU if there is one.
+
+    Raises:
+        UserError: a GPU is asked for, and torch finds none.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "training.device",
+            got="cuda, but torch finds no GPU here",
+            wanted="a GPU, its driver, and a torch built for it",
+            remedy='set training.device to "auto" or "cpu"; `codekiln doctor` says what is there',
+        )
     return torch.device(name)
 
 

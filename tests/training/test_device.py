@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from codekiln.training.precision import autocast, candidates, pick_device
+from codekiln.errors import UserError
+from codekiln.training.device import autocast, candidates, pick_device
 
 CPU = torch.device("cpu")
 
@@ -13,6 +14,13 @@ def test_the_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.cuda, "is_available", lambda p=present: p)
         assert pick_device("auto").type == kind
         assert pick_device("cpu").type == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="no GPU") as caught:
+        pick_device("cuda")
+    assert '"cpu"' in caught.value.remedy
 
 
 @pytest.mark.parametrize(
