@@ -50,8 +50,8 @@ def measure(places: list[str], **settings: object) -> dict[str, Any]:
 def child(values: str, folder: str) -> None:
     """In the child: build, and print the figures."""
     from codekiln.corpus.build import build
-    from codekiln.corpus.engine import peak_memory_bytes
     from codekiln.corpus.settings import CorpusSettings
+    from codekiln.processes import peak_memory_bytes
 
     out = Path(folder) / "corpus"
     before, started = peak_memory_bytes(), time.monotonic()

@@ -1,5 +1,6 @@
 """Progress lines and the metrics file."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,20 @@ def test_metrics_survive_a_cut_line_and_a_resume(tmp_path: Path) -> None:
     metrics.truncate_after(2)
     metrics.write(step=3, loss=0.1)
     assert [row["step"] for row in metrics.rows()] == [1, 2, 3]
+
+
+def test_metrics_are_json_whatever_the_numbers(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.write(step=1, loss=float("nan"), rates={"a": [float("inf"), 0.5]}, note="NaN")
+    with metrics.path.open("a") as file:
+        file.write('{"step": 2, "loss": -Infinity}\n')  # of an older version
+    metrics.truncate_after(2)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    rows = [json.loads(r, parse_constant=refuse) for r in metrics.path.read_text().splitlines()]
+    assert rows == [
+        {"step": 1, "loss": None, "rates": {"a": [None, 0.5]}, "note": "NaN"},
+        {"step": 2, "loss": None},
+    ]

@@ -162,3 +162,10 @@ def test_the_recipe_of_the_paper_has_its_numbers() -> None:
     config = recipe.table(ModelSettings).config(vocab_size=32009)
     assert (config.hidden_size, config.num_hidden_layers) == (2048, 24)
     assert (config.rope_theta, config.rope_scaling) == (10_000.0, None)
+
+
+def test_a_value_where_a_table_belongs_is_refused_with_an_override_too(tmp_path: Path) -> None:
+    for overrides in ((), ("corpus.order=path",)):
+        error = refused(tmp_path, "corpus = 3", *overrides)
+        assert error.where == f"{tmp_path / 'run.toml'} corpus"
+        assert (error.got, error.wanted) == ("a value", "a table [corpus]")

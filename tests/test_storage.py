@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from codekiln import storage
 from codekiln.errors import UserError
 from codekiln.storage import (
     Manifest,
     atomic_path,
     fingerprint,
     fingerprint_file,
+    only_one,
     read_json,
     write_json,
 )
@@ -72,6 +74,51 @@ def test_manifest_forgets_when_settings_change(tmp_path: Path) -> None:
     Manifest(path, "v1").add("shard-0", documents=3)
     assert Manifest(path, "v1")["shard-0"] == {"documents": 3}
     assert "shard-0" not in Manifest(path, "v2")
+    assert "shard-0" not in Manifest(path, "v1")  # its files may be v2's by now
+
+
+def test_what_a_manifest_discards_is_gone_from_disk(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    manifest = Manifest(path, "v1")
+    for piece in ("a", "b", "c"):
+        manifest.add(piece)
+    manifest.discard("a", "c", "never there")
+    assert Manifest(path, "v1").entries == {"b": {}}
+
+
+def test_a_folder_is_replaced_without_a_moment_between(tmp_path: Path) -> None:
+    """Killed where the old folder would be moved aside: there is no such moment."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir(), other.mkdir()
+    if not storage._exchange(one, other):
+        pytest.skip("needs renameat2 with RENAME_EXCHANGE")
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").touch()
+    program = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "from codekiln.storage import atomic_path\n"
+        "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Path.rename = Path.replace = os.rename = os.replace = die\n"
+        f"with atomic_path(Path({str(target)!r})) as path:\n"
+        "    path.mkdir()\n    (path / 'new').touch()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert os.listdir(target) == ["new"]
+
+
+def test_a_folder_is_replaced_without_an_exchange_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_exchange", lambda *_: False)
+    test_a_folder_replaces_a_full_folder(tmp_path)
+
+
+def test_a_folder_has_one_holder_and_is_free_again_afterwards(tmp_path: Path) -> None:
+    for _ in range(2):
+        with only_one(tmp_path), pytest.raises(UserError, match="another process") as caught:
+            only_one(tmp_path).__enter__()
+        assert caught.value.where == str(tmp_path)
 
 
 def test_read_json_says_what_is_wrong(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -122,9 +123,9 @@ class MetricsFile:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, **values: Any) -> None:
-        """Append one row, flushed to the operating system."""
+        """Append one row, flushed to the operating system; what is not finite becomes null."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(_json_line(values))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All whole rows; a last line cut short by a kill is passed over."""
@@ -140,7 +141,22 @@ class MetricsFile:
         from codekiln.storage import write_text
 
         kept = [row for row in self.rows() if row.get("step", 0) <= step]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_text(self.path, "".join(map(_json_line, kept)))
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    return json.dumps(_plain(row), allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """The same with null for NaN and the infinities, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Recipe:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(path, got=f"not TOML: {error}", wanted="a recipe (TOML)") from error
         for override in overrides:
-            _apply(values, override)
+            _apply(values, override, path)
         return cls.from_values(values, path)
 
     @classmethod
@@ -84,7 +84,7 @@ class Recipe:
                     remedy=registry.suggestion(name, known),
                 )
             if not isinstance(content, Mapping):
-                raise RecipeError(f"{where} {name}", got="a value", wanted=f"a table [{name}]")
+                raise _no_table(where, name)
         tables = {name: validate(name, values.get(name, {}), where) for name in known}
         return cls(tables, path)
 
@@ -126,6 +126,10 @@ def validate(table: str, values: Mapping[str, Any], where: str) -> Settings:
         raise _recipe_error(where, table, kind, error) from None
 
 
+def _no_table(where: object, name: str) -> RecipeError:
+    return RecipeError(f"{where} {name}", got="a value", wanted=f"a table [{name}]")
+
+
 def _recipe_error(
     where: str, table: str, kind: type[Settings], error: ValidationError
 ) -> RecipeError:
@@ -146,7 +150,7 @@ def _recipe_error(
     return RecipeError(place, got=repr(first["input"]), wanted=wanted)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, path: Path) -> None:
     target, separator, text = override.partition("=")
     table, dot, key = target.strip().partition(".")
     if not (separator and dot and key):
@@ -160,7 +164,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word stands for itself: --set tokens.fim_order=psm
-    values.setdefault(table, {})[key] = value
+    content = values.setdefault(table, {})
+    if not isinstance(content, dict):
+        raise _no_table(path, table)
+    content[key] = value
 
 
 def _toml(value: object) -> str:

@@ -52,6 +52,17 @@ def test_json_has_files_edges_sequences_and_violations(repository: Path) -> None
     assert value["violations"] == 0.2
 
 
+def test_an_empty_init_makes_a_package_but_is_not_shown(tmp_path: Path) -> None:
+    package = tmp_path / "inner" / "pack"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("import pack.b\n")
+    (package / "b.py").write_text("B = 1\n")
+    value = json.loads(run(tmp_path, "--format", "json").stdout)
+    assert value["files"] == ["inner/pack/a.py", "inner/pack/b.py"]
+    assert [(e["from"], e["to"]) for e in value["edges"]] == [tuple(value["files"])]
+
+
 def test_the_order_and_its_seed_are_heeded(repository: Path) -> None:
     def ordered(*options: str) -> list[list[str]]:
         return json.loads(run(repository, "--format", "json", *options).stdout)["sequences"]

@@ -207,6 +207,18 @@ def test_a_zip_member_that_lies_about_its_size_is_counted(tmp_path: Path) -> Non
 # ---- archives that are refused ----
 
 
+@pytest.mark.parametrize("padding", [0, 4, (1 << 18) + 4, None])
+def test_padding_between_xz_streams_hides_nothing(tmp_path: Path, padding: int | None) -> None:
+    """Streams and zeros in turn; None: zeros up to the end of a block as the reader reads them."""
+    plain = make_tar(tmp_path / "p.tar", under("p", FILES), "w").read_bytes()
+    cut = 1024  # behind the first file
+    first, second = lzma.compress(plain[:cut]), lzma.compress(plain[cut:])
+    zeros = -len(first) % (1 << 18) if padding is None else padding
+    path = tmp_path / "p.tar.xz"
+    path.write_bytes(first + bytes(zeros) + second + bytes(8))
+    assert contents(path) == TEXTS
+
+
 def refused(path: Path, message: str, limits: Limits | None = None) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         list(open_repository(path, limits=limits))

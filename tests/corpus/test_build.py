@@ -22,7 +22,7 @@ from codekiln.corpus.build import build
 from codekiln.corpus.report import BuildReport
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import read_documents
-from codekiln.errors import SourceError
+from codekiln.errors import SourceError, UserError
 
 SECRET = "one two three four five six seven eight nine ten eleven twelve"
 
@@ -276,14 +276,10 @@ def test_languages_can_be_chosen(sources: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_build_is_kept_out(sources: Path, tmp_path: Path) -> None:
-    import fcntl
-
     out = tmp_path / "out"
-    out.mkdir()
-    with (out / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(SourceError, match="another build"):
-            build(settings_of(sources), out, processes=1)
+    with storage.only_one(out), pytest.raises(UserError, match="another process") as caught:
+        build(settings_of(sources), out, processes=1)
+    assert caught.value.where == str(out)
 
 
 # ---- killed at any moment ----
@@ -332,6 +328,89 @@ def test_stopped_at_every_commit_point(
         build(settings_of(sources), out, processes=1)
         assert digest(out) == expected
         shutil.rmtree(out)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
+    """Stop right behind the moment when `name` (or anything, for "") takes its place there."""
+    real = storage._replace
+
+    def stopping(piece: Path, target: Path, **more: Any) -> None:
+        real(piece, target, **more)
+        if target.parent == folder and name in target.name:
+            raise Stopped
+
+    monkeypatch.setattr(storage, "_replace", stopping)
+
+
+@pytest.mark.parametrize("other", [{"dedup_threshold": 1.0}, {"order": "random"}])
+def test_back_to_old_settings_after_a_run_cut_off(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Any
+) -> None:
+    """Cut off when the other corpus is in place, before it is recorded."""
+    out = tmp_path / "out"
+    build(settings_of(sources), out, processes=1)
+    before = digest(out)
+    with monkeypatch.context() as patch:
+        stop_after(patch, out, "documents")
+        with pytest.raises(Stopped):
+            build(settings_of(sources, **other), out, processes=1)
+    assert digest(out) != before
+    build(settings_of(sources), out, processes=1)
+    assert digest(out) == before
+
+
+def test_a_piece_of_other_settings_is_not_taken_for_an_old_one(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off when the first piece is in place, before it is recorded."""
+    out = tmp_path / "out"
+    build(settings_of(sources), out, processes=1)
+    before, pieces = digest(out), (out / "stages").glob("*/documents.parquet")
+    old = {path: path.read_bytes() for path in pieces}
+    with monkeypatch.context() as patch:
+        stop_after(patch, out / "stages", "")
+        with pytest.raises(Stopped):
+            build(settings_of(sources, order="random"), out, processes=1)
+    assert sum(path.read_bytes() != data for path, data in old.items()) == 1
+    shutil.rmtree(out / "documents")  # so that the pieces are asked for again
+    build(settings_of(sources), out, processes=1)
+    assert digest(out) == before
+
+
+def test_what_failed_once_is_read_again(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, so also what was made from the failed piece."""
+    from codekiln.corpus import ingest
+
+    real, out = ingest.open_repository, tmp_path / "out"
+
+    def unplugged(location: str, **more: Any) -> Any:
+        if location.endswith("beta"):
+            raise OSError("input/output error")
+        return real(location, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "open_repository", unplugged)
+        assert build(settings_of(sources), out, processes=1).repositories["failed"] == 1
+    report = build(settings_of(sources), out, processes=1)
+    assert report.repositories["failed"] == 0
+    assert not report.nothing_to_do
+    build(settings_of(sources), tmp_path / "fresh", processes=1)
+    assert digest(out) == digest(tmp_path / "fresh")
+    assert build(settings_of(sources), out, processes=1).nothing_to_do
+
+
+def test_an_empty_init_makes_a_package(tmp_path: Path) -> None:
+    package = tmp_path / "project" / "inner" / "pack"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("import pack.b\n" + module("a", 1))
+    (package / "b.py").write_text(module("b", 1))
+    chosen = CorpusSettings(repositories=[str(tmp_path / "project")], held_out_rate=0)
+    report = build(chosen, tmp_path / "out", processes=1)
+    assert report.dropped["empty"]["files"] == 1
+    assert report.order["edges"] == 1
 
 
 SCRIPT = textwrap.dedent(

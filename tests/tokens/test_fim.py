@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,10 +7,14 @@ from hypothesis import strategies as st
 
 from codekiln.errors import TokenizerError
 from codekiln.tokenizer.special import SpecialTokens
-from codekiln.tokens.fim import Draw, layout, prompt
+from codekiln.tokens.fim import Draw, layout_parts, prompt
 
 SPECIAL = SpecialTokens(bos=100, eos=101, pad=102, fim_begin=103, fim_hole=104, fim_end=105)
 PART = st.lists(st.integers(0, 99), max_size=8)
+
+
+def layout(*arguments):
+    return list(chain.from_iterable(layout_parts(*arguments)))
 
 
 def test_psm_is_the_papers_order():

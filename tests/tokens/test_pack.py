@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from codekiln.errors import ShardError, TokenizerError
+from codekiln import storage
+from codekiln.errors import ShardError, TokenizerError, UserError
 from codekiln.tokens import pack as pack_module
 from codekiln.tokens.encode import encode_document
 from codekiln.tokens.pack import open_shards, pack
@@ -231,6 +232,98 @@ def test_progress_counts_all_bytes(sources, tokenizer_folder, tmp_path, monkeypa
     [(done, note)] = shown
     assert done == sum(split.bytes for split in report.splits.values())
     assert "tokens/s" in note
+
+
+class Stopped(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".bytes.npy", ".json"])
+@pytest.mark.parametrize("other", [{"fim_rate": 0.0}, {"fim_order": "spm"}])  # spm: equal sizes
+def test_back_to_old_settings_after_a_run_cut_off(
+    sources, tokenizer_folder, tmp_path, monkeypatch, suffix, other
+):
+    """Cut off once some of a shard's files are in place, before it is recorded."""
+    out = tmp_path / "tokens"
+
+    def run(settings=SETTINGS):
+        return pack(sources, read, tokenizer_folder, settings, out, seed=0, processes=1)
+
+    run()
+    before = contents(out)
+    real = storage._replace
+
+    def stopping(piece, target, **more):
+        real(piece, target, **more)
+        if target.name == f"train-00000{suffix}":
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_replace", stopping)
+        with pytest.raises(Stopped):
+            run(TokensSettings(**other))
+    assert contents(out) != before
+    run()
+    assert contents(out) == before
+
+
+def test_a_shard_whose_files_do_not_fit_is_packed_again(sources, tokenizer_folder, tmp_path):
+    """The manifest alone would call all of these done."""
+    out, other = tmp_path / "tokens", tmp_path / "other"
+    plain = TokensSettings(fim_rate=0.0)
+    pack(sources, read, tokenizer_folder, plain, other, seed=0, processes=1)
+
+    def run():
+        return pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1).packed
+
+    run()
+    before = contents(out)
+    names = ["train-00001.bin", "train-00001.idx", "train-00001.json"]
+    for taken in (names[:1], names[:2], names[2:], names):
+        for name in taken:
+            (out / name).write_bytes((other / name).read_bytes())
+        assert run() == 1
+        assert contents(out) == before
+    assert run() == 0
+
+
+def test_a_second_packing_is_kept_out(sources, tokenizer_folder, tmp_path):
+    out = tmp_path / "tokens"
+    with storage.only_one(out), pytest.raises(UserError, match="another process") as caught:
+        pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1)
+    assert caught.value.where == str(out)
+
+
+def test_workers_die_with_their_parent(sources, tokenizer_folder, tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from codekiln.tokens import pack as module\n"
+        "from codekiln.tokens.settings import TokensSettings\n"
+        "def read(path, split):\n"
+        "    (path.parent / f'{os.getpid()}.worker').touch()\n"
+        "    while True:\n        time.sleep(0.02)\n        yield from ()\n"
+        "if __name__ == '__main__':\n"
+        "    module._WORTH_PROCESSES_BYTES = 0\n"
+        "    a, b, c = map(Path, sys.argv[1:])\n"
+        "    sources = sorted(a.glob('*.parquet'))\n"
+        "    module.pack(sources, read, b, TokensSettings(), c, seed=0, processes=2)\n"
+    )
+    folder = sources[0].parent
+    arguments = [folder, tokenizer_folder, tmp_path / "out"]
+    process = subprocess.Popen([sys.executable, script, *map(str, arguments)])
+    deadline = time.monotonic() + 60
+    while len(workers := list(folder.glob("*.worker"))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    pids = [int(path.stem) for path in workers]
+    assert process.pid not in pids
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "workers outlive the packing"
+        time.sleep(0.1)
 
 
 def test_packing_imports_no_torch():

@@ -1,14 +1,12 @@
-"""Signals ask; a second Ctrl-C insists; a folder has one holder."""
+"""Signals ask; a second Ctrl-C insists."""
 
 import os
 import signal
 import threading
-from pathlib import Path
 
 import pytest
 
-from codekiln.errors import UserError
-from codekiln.training.interrupt import StopRequest, only_one
+from codekiln.training.interrupt import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -39,9 +37,3 @@ def test_outside_the_main_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [None]
-
-
-def test_a_folder_is_free_again_afterwards(tmp_path: Path) -> None:
-    for _ in range(2):
-        with only_one(tmp_path), pytest.raises(UserError, match="another process"):
-            only_one(tmp_path).__enter__()

@@ -25,9 +25,9 @@ from codekiln.models.weights import load_model
 from codekiln.recipe import Recipe
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.pack import open_shards
+from codekiln.storage import only_one
 from codekiln.training.build import new_stepper
 from codekiln.training.inputs import open_inputs
-from codekiln.training.interrupt import only_one
 from codekiln.training.loop import EvaluationPoint, train
 
 

@@ -1,7 +1,7 @@
 """`codekiln corpus graph`: who imports whom in a repository, and the order of its files.
 
 All files that can be read as text in a known language are shown, before any rule of the corpus
-drops one: this is about the repository. Empty files are no part of it.
+drops one: this is about the repository. Empty files are not shown, but make packages.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+
+from codekiln.corpus.order import ORDERS
 
 if TYPE_CHECKING:
     from codekiln.corpus.graph import Graph
@@ -36,7 +38,7 @@ SHOWN = 20  # files, in the text
 )
 @click.option(
     "--order",
-    type=click.Choice(["scc", "paper", "path", "random"]),
+    type=click.Choice(ORDERS),
     default="scc",
     show_default=True,
     help="paper: Algorithm 1 as printed. scc: cycles broken where it costs least.",
@@ -77,7 +79,8 @@ def _read(reading: Reading) -> tuple[list[SourceFile], Graph]:
             progress.advance()
     total = sum(len(file.text) for file in files)
     with Progress(f"imports of {reading.name}", total=total, unit="characters") as progress:
-        return files, build_graph(files, advance=progress.advance)
+        empty = reading.tally.empty_paths
+        return files, build_graph(files, other_paths=empty, advance=progress.advance)
 
 
 def as_json(graph: Graph, ordered: list[list[str]]) -> str:

@@ -140,8 +140,8 @@ class _Xz(io.RawIOBase):
         """Up to `size` bytes; none at the end."""
         while True:
             if self._stream.eof:
-                rest = self._stream.unused_data or self._raw.read(_BLOCK)
-                if not rest.strip(b"\0"):  # streams may be padded
+                rest = self._next_stream()
+                if not rest:
                     return b""
                 self._stream = lzma.LZMADecompressor(memlimit=self._MEMORY)
             elif self._stream.needs_input:
@@ -152,6 +152,16 @@ class _Xz(io.RawIOBase):
                 rest = b""
             if data := self._stream.decompress(rest, size):
                 return data
+
+    def _next_stream(self) -> bytes:
+        """The start of the stream behind the one that ended; nothing at the end of the file."""
+        rest = self._stream.unused_data.lstrip(b"\0")  # streams may be padded, at any length
+        while not rest:
+            block = self._raw.read(_BLOCK)
+            if not block:
+                return b""
+            rest = block.lstrip(b"\0")
+        return rest
 
 
 def _decompress(raw: IO[bytes], kind: str) -> IO[bytes]:

@@ -16,12 +16,9 @@ Source: DeepSeek-Coder §2.1-2.4 (the order of the steps).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,6 @@ import numpy as np
 from codekiln.corpus import testdata
 from codekiln.corpus.decontaminate import Decontaminator
 from codekiln.corpus.dedup import Candidate, Duplicate, find_duplicates
-from codekiln.corpus.engine import peak_memory_bytes, process_count, run_all
 from codekiln.corpus.ingest import Batch, Context, ingest
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
 from codekiln.corpus.report import REPORT, BuildReport, summarise
@@ -39,9 +35,17 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split, copy_documents, row_count, write_index
 from codekiln.errors import SourceError
 from codekiln.log import Progress, logger
-from codekiln.storage import Manifest, atomic_path, fingerprint, fingerprint_file, read_json
+from codekiln.processes import peak_memory_bytes, process_count, run_all
+from codekiln.storage import (
+    Manifest,
+    atomic_path,
+    fingerprint,
+    fingerprint_file,
+    only_one,
+    read_json,
+)
 
-VERSION = 1  # raised when the same input and settings come to give other documents
+VERSION = 2  # raised when the same input and settings come to give other documents
 STAGES = "stages"
 FINISHED = "corpus"  # the manifest's entry of the whole
 MANY_HITS = 0.05  # a larger share of files than this is hardly all leaked test data
@@ -56,7 +60,8 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
 
     Raises:
         RecipeError: no repositories are named.
-        SourceError: no repository can be read, or another build works in `out`.
+        SourceError: no repository can be read.
+        UserError: another process works in `out`.
         BenchmarkError: the test data for decontamination cannot be read.
     """
     started = time.monotonic()
@@ -72,8 +77,7 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
         }
     )
     whole = fingerprint([made_from, settings.dedup_threshold, asdict(plan)])
-    out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with only_one(out):
         manifest = Manifest(out / "manifest.json", made_from)
         if _finished(out, manifest, whole):
             return BuildReport.load(out, nothing_to_do=True)
@@ -129,7 +133,8 @@ class _Build:
         )
         _warn_of_test_data(report)
         report.save(self.out)
-        self.manifest.add(FINISHED, made_from=whole)
+        if not _failures(pieces):  # what failed may be readable the next time
+            self.manifest.add(FINISHED, made_from=whole)
         self._drop_stale()
         return report
 
@@ -141,6 +146,11 @@ class _Build:
             for key, sources in self.batches.items()
             if not (key in self.manifest and (self.stages / key / "facts.json").exists())
         ]
+        again = tuple(f"{task.key}-" for task in tasks)  # and what was made from these
+        self.manifest.discard(
+            *(task.key for task in tasks),
+            *(piece for piece in self.manifest.entries if piece.startswith(again)),
+        )
         total = sum(len(task.sources) for task in tasks)
         with Progress("reading repositories", total=total, unit="repositories") as shown:
             meter = _Meter(shown)
@@ -154,7 +164,8 @@ class _Build:
                     meter.count(repository)
 
     def _done(self, facts: dict[str, Any]) -> None:
-        self.manifest.add(facts["key"], repositories=[f["name"] for f in facts["repositories"]])
+        if not _failures([facts]):
+            self.manifest.add(facts["key"])
 
     # ---- step 2 ----
 
@@ -198,6 +209,7 @@ class _Build:
             for key, sources in self.batches.items():
                 shards.append(self._shard(key, {s.name for s in sources}, drop, moved))
                 shown.advance()
+        self.manifest.discard(FINISHED)  # or a kill would leave these under the old entry
         with atomic_path(self.out / DOCUMENTS) as folder:
             folder.mkdir()
             rows: dict[str, int] = {}
@@ -306,16 +318,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep a second build out of the folder; the lock ends with the process, however it ends."""
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SourceError(
-                out, got="another build is working here", remedy="wait for it, or use --out"
-            ) from None
-        yield

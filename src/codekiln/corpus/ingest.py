@@ -25,7 +25,6 @@ from codekiln.corpus import rules
 from codekiln.corpus.decontaminate import Decontaminator
 from codekiln.corpus.dedup import Sketch
 from codekiln.corpus.documents import Arrangement, arrange, digest, drafts
-from codekiln.corpus.engine import peak_memory_bytes
 from codekiln.corpus.grams import Hashes, blocks
 from codekiln.corpus.intake import Limits
 from codekiln.corpus.plan import Source, chance
@@ -34,6 +33,7 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import DocumentWriter, Split
 from codekiln.errors import CodekilnError
 from codekiln.log import logger
+from codekiln.processes import peak_memory_bytes
 from codekiln.storage import atomic_path
 from codekiln.types import Repository, SourceFile
 
@@ -169,7 +169,8 @@ def _prepare(context: Context, source: Source) -> Prepared:
     files = _keep(reading, frozenset(settings.languages), drops)
     files, digests, signature, hits = _compare(context, files, drops)
     repository = Repository(name=source.name, revision=reading.revision, files=tuple(files))
-    arrangement = arrange(repository, settings, seed=context.seed, other_paths=drops.paths)
+    others = [*drops.paths, *reading.tally.empty_paths]
+    arrangement = arrange(repository, settings, seed=context.seed, other_paths=others)
     return Prepared(
         repository=repository,
         arrangement=arrangement,
@@ -205,7 +206,7 @@ def _keep(reading: Reading, chosen: frozenset[str], drops: Drops) -> list[Source
 
 
 def _read_drops(reading: Reading) -> dict[str, dict[str, Any]]:
-    """What was dropped before or while it was read; no paths are kept of these."""
+    """What was dropped before or while it was read; no examples are kept of these."""
     tally = reading.tally
     return {
         reason: {"files": count, "bytes": tally.dropped_bytes[reason], "examples": []}

@@ -65,13 +65,15 @@ class Tally:
     """What one reading saw, kept and dropped; grows while its files are read.
 
     `dropped` and `dropped_bytes` are by reason. A folder that is not entered counts as one file
-    of no bytes.
+    of no bytes. `empty_paths` are those of the empty files: no text to learn from, but an empty
+    `__init__.py` makes a package.
     """
 
     kept: int = 0
     kept_bytes: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     dropped_bytes: Counter[str] = field(default_factory=Counter)
+    empty_paths: list[str] = field(default_factory=list)
 
     def drop(self, reason: str, size: int = 0) -> None:
         """Count one file of `size` bytes as dropped."""
@@ -112,6 +114,7 @@ class Intake:
         size = len(data)
         if not size:
             self.tally.drop(EMPTY)
+            self.tally.empty_paths.append(path)
             return None
         text, problem = decode(data)
         if text is None:

@@ -69,27 +69,12 @@ def layout_parts(
 def prompt(
     prefix: Sequence[int], suffix: Sequence[int], special: SpecialTokens, order: Order = "psm"
 ) -> list[int]:
-    """The ids after which a model writes the middle; `layout` starts with exactly these.
+    """The ids after which a model writes the middle; `layout_parts` starts with exactly these.
 
     Raises:
         TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
     """
     return list(chain.from_iterable(prompt_parts(prefix, suffix, special, order)))
-
-
-def layout(
-    prefix: Sequence[int],
-    suffix: Sequence[int],
-    middle: Sequence[int],
-    special: SpecialTokens,
-    order: Order = "psm",
-) -> list[int]:
-    """One file as a training sequence: the prompt, the middle, `<eos>`.
-
-    Raises:
-        TokenizerError: when the tokenizer has no fill-in-the-middle tokens.
-    """
-    return list(chain.from_iterable(layout_parts(prefix, suffix, middle, special, order)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

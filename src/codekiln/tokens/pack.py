@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -22,7 +20,15 @@ from typing import Any
 
 from codekiln.errors import ShardError, TokenizerError
 from codekiln.log import Progress, human_count
-from codekiln.storage import Manifest, fingerprint, fingerprint_file, read_json, write_json
+from codekiln.processes import SPAWN, process_count, run_all
+from codekiln.storage import (
+    Manifest,
+    fingerprint,
+    fingerprint_file,
+    only_one,
+    read_json,
+    write_json,
+)
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.encode import Encoded, encode_documents
 from codekiln.tokens.settings import TokensSettings
@@ -85,6 +91,7 @@ class PackReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     source: Path
+    source_sha256: str
     number: int
     read: Reader
     tokenizer_folder: Path
@@ -116,19 +123,33 @@ def pack(
     Raises:
         ShardError: when there are no training documents.
         TokenizerError: when the tokenizer cannot do what the settings ask for.
+        UserError: when another process works in `out`.
     """
     tokenizer = Tokenizer.load(tokenizer_folder)
     _check_fim(tokenizer, settings)
+    with only_one(out):
+        return _pack(sources, read, tokenizer, tokenizer_folder, settings, out, seed, processes)
+
+
+def _pack(
+    sources: Sequence[Path],
+    read: Reader,
+    tokenizer: Tokenizer,
+    tokenizer_folder: Path,
+    settings: TokensSettings,
+    out: Path,
+    seed: int,
+    processes: int,
+) -> PackReport:
     made_from = fingerprint(
         [_FORMAT, tokenizer.sha256, settings.model_dump(include=_SHAPING), seed]
     )
-    out.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     manifest = Manifest(out / "manifest.json", made_from)
-    hashes = {path: fingerprint_file(path) for path in sources}
-    jobs = [
+    every = [
         _Job(
             source=path,
+            source_sha256=fingerprint_file(path),
             number=number,
             read=read,
             tokenizer_folder=tokenizer_folder,
@@ -139,12 +160,13 @@ def pack(
             seed=seed,
         )
         for number, path in enumerate(sources)
-        if not _done(manifest, out, _piece(number), hashes[path])
     ]
+    jobs = [job for job in every if not _done(manifest, job)]
     if jobs:
         (out / REPORT_FILE).unlink(missing_ok=True)
-    for number, splits in _run(jobs, processes or os.cpu_count() or 1, len(sources)):
-        manifest.add(_piece(number), source=hashes[sources[number]], splits=splits)
+        manifest.discard(*(_piece(job.number) for job in jobs))
+    for number, splits in _run(jobs, process_count(processes), len(sources)):
+        manifest.add(_piece(number), source=every[number].source_sha256, splits=splits)
     return _finish(manifest, out, len(sources), packed=len(jobs))
 
 
@@ -192,11 +214,23 @@ def _piece(number: int) -> str:
     return f"{number:05d}"
 
 
-def _done(manifest: Manifest, out: Path, piece: str, source_hash: str) -> bool:
-    if piece not in manifest or manifest[piece]["source"] != source_hash:
+def _done(manifest: Manifest, job: _Job) -> bool:
+    """Whether a job's shards stand there whole, as the manifest and their own sidecars say."""
+    piece = _piece(job.number)
+    if piece not in manifest or manifest[piece]["source"] != job.source_sha256:
         return False
-    shards = [name for split in manifest[piece]["splits"].values() for name in split["shards"]]
-    return all(path.exists() for name in shards for path in files_of(out / name))
+    for split, report in manifest[piece]["splits"].items():
+        wanted = _facts(job, split, _settings(job, split))
+        for name in report["shards"]:
+            try:
+                shard = Shard(job.out / name)  # its files fit each other
+            except ShardError:
+                return False
+            if any(shard.facts.get(key) != value for key, value in wanted.items()):
+                return False
+            if (len(shard), len(shard.tokens)) != (report["documents"], report["tokens"]):
+                return False
+    return True
 
 
 def _sweep(out: Path) -> None:
@@ -251,24 +285,16 @@ def _run(jobs: Sequence[_Job], processes: int, total: int) -> Iterator[tuple[int
             for job in jobs:
                 yield job.number, _pack_file(job, counts, lambda: show(*counts.totals()))
         else:
-            yield from _run_pool(jobs, min(processes, len(jobs)), show)
+            yield from _run_pool(jobs, processes, show)
 
 
 def _run_pool(
     jobs: Sequence[_Job], processes: int, show: Callable[[int, int], None]
 ) -> Iterator[tuple[int, Splits]]:
-    context = multiprocessing.get_context("spawn")  # a fork would copy the library's threads
-    values = context.Value("q", 0), context.Value("q", 0)
-    with ProcessPoolExecutor(processes, context, _start_worker, values) as pool:
-        waiting: set[Future[tuple[int, Splits]]] = {pool.submit(_work, job) for job in jobs}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                show(values[0].value, values[1].value)
-                yield from (future.result() for future in done)
-        finally:
-            for future in waiting:
-                future.cancel()
+    sums = SPAWN.Value("q", 0), SPAWN.Value("q", 0)
+    yield from run_all(
+        _work, sums, jobs, processes, tick=lambda: show(sums[0].value, sums[1].value)
+    )
 
 
 class _Counts:
@@ -298,17 +324,9 @@ class _SharedCounts(_Counts):
                 value.value += amount
 
 
-_worker_counts: _Counts
-
-
-def _start_worker(text_bytes: Synchronized[int], tokens: Synchronized[int]) -> None:
-    global _worker_counts  # noqa: PLW0603 - locks reach a process only when it starts
-    _worker_counts = _SharedCounts(text_bytes, tokens)
+def _work(sums: tuple[Synchronized[int], Synchronized[int]], job: _Job) -> tuple[int, Splits]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-
-
-def _work(job: _Job) -> tuple[int, Splits]:
-    return job.number, _pack_file(job, _worker_counts, lambda: None)
+    return job.number, _pack_file(job, _SharedCounts(*sums), lambda: None)
 
 
 @functools.lru_cache(maxsize=1)
@@ -324,9 +342,7 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
     tokenizer = _tokenizer(job.tokenizer_folder, job.tokenizer_sha256)
     splits = {}
     for split in SPLITS:
-        settings = job.settings
-        if split == "held_out":
-            settings = settings.model_copy(update={"fim_rate": 0.0})
+        settings = _settings(job, split)
         documents = iter(job.read(job.source, split))
         first = next(documents, None)
         if first is not None:
@@ -336,6 +352,25 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
             report = _write_shard(job, split, settings, _watched(encoded, counts, show))
             splits[split] = asdict(report)
     return splits
+
+
+def _settings(job: _Job, split: str) -> TokensSettings:
+    """Those of a split: held-out documents are plain text."""
+    if split == "held_out":
+        return job.settings.model_copy(update={"fim_rate": 0.0})
+    return job.settings
+
+
+def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
+    """What a shard is made from, for its sidecar."""
+    return {
+        "tokenizer_sha256": job.tokenizer_sha256,
+        "split": split,
+        "seed": job.seed,
+        "settings": settings.model_dump(mode="json", include=_SHAPING),
+        "source": job.source.name,
+        "source_sha256": job.source_sha256,
+    }
 
 
 def _watched(
@@ -351,13 +386,7 @@ def _write_shard(
     job: _Job, split: str, settings: TokensSettings, encoded: Iterable[Encoded]
 ) -> SplitReport:
     name = f"{split}-{_piece(job.number)}"
-    facts = {
-        "tokenizer_sha256": job.tokenizer_sha256,
-        "split": split,
-        "seed": job.seed,
-        "settings": settings.model_dump(include=_SHAPING),
-        "source": job.source.name,
-    }
+    facts = _facts(job, split, settings)
     files = fim_files = documents = text_bytes = 0
     with ShardWriter(job.out / name, vocab_size=job.vocab_size, facts=facts) as writer:
         for document in encoded:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from codekiln.errors import UserError
 from codekiln.log import logger
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -46,24 +41,3 @@ class StopRequest:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
         logger.warning("%s: saving a checkpoint after this step, then leaving", self.signal.name)
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; the hold ends with the process, however it ends.
-
-    Raises:
-        UserError: when another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                folder,
-                got="another process is training here",
-                wanted="one process a folder",
-                remedy="wait for it, or train into another folder (--out DIR)",
-            ) from None
-        yield

@@ -32,12 +32,13 @@ from codekiln.recipe import Recipe
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
+from codekiln.storage import only_one
 from codekiln.training.build import make_plan, new_stepper
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.device import pick_device
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
 from codekiln.training.inputs import Inputs, open_inputs
-from codekiln.training.interrupt import StopRequest, only_one
+from codekiln.training.interrupt import StopRequest
 from codekiln.training.plan import Plan
 from codekiln.training.schedule import learning_rate
 from codekiln.training.settings import OptimizerSettings, TrainingSettings

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -15,6 +15,9 @@ from codekiln.errors import CodekilnError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+# spawned, not forked: a fork would copy threads' locks (Arrow, BLAS) in whatever state
+SPAWN = multiprocessing.get_context("spawn")
 
 _context: Any = None  # what every task of a worker process needs, sent once
 
@@ -25,14 +28,21 @@ def process_count(wanted: int) -> int:
 
 
 def run_all(
-    function: Callable[[Any, Task], Result], context: object, tasks: Iterable[Task], processes: int
+    function: Callable[[Any, Task], Result],
+    context: object,
+    tasks: Iterable[Task],
+    processes: int,
+    *,
+    tick: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """Results of `function(context, task)`, as they come.
 
     Args:
         function: of a module, so that worker processes find it.
-        context: what all tasks share; sent to each worker once.
+        context: what all tasks share; sent to each worker once. It may hold values and locks
+            made by `SPAWN`.
         processes: 1 works here, without any other process.
+        tick: called twice a second or more often while other processes work.
 
     Raises:
         CodekilnError: a worker died.
@@ -43,16 +53,17 @@ def run_all(
         for task in todo:
             yield function(context, task)
         return
-    # spawned, not forked: a fork would copy threads' locks (Arrow, BLAS) in whatever state
     pool = ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(context, os.getpid()),
+        processes, mp_context=SPAWN, initializer=_start, initargs=(context, os.getpid())
     )
     try:
-        for done in as_completed([pool.submit(_work, function, task) for task in todo]):
-            yield done.result()
+        waiting: set[Future[Result]] = {pool.submit(_work, function, task) for task in todo}
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            if tick is not None:
+                tick()
+            for future in done:
+                yield future.result()
     except BrokenProcessPool as error:
         raise CodekilnError(
             "a worker process was killed, most likely for want of memory; what was finished is "

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from codekiln.corpus.engine import peak_memory_bytes, process_count, run_all
 from codekiln.errors import CodekilnError
+from codekiln.processes import peak_memory_bytes, process_count, run_all
 
 
 @pytest.mark.parametrize("processes", [1, 2])
