@@ -23,9 +23,9 @@ from codekiln.log import MetricsFile
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import load_model
 from codekiln.recipe import Recipe
+from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.pack import open_shards
-from codekiln.storage import only_one
 from codekiln.training.build import new_stepper
 from codekiln.training.inputs import open_inputs
 from codekiln.training.loop import EvaluationPoint, train

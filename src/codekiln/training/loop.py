@@ -29,10 +29,10 @@ from codekiln.log import MetricsFile, Progress, human_count, logger
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.recipe import Recipe
+from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
-from codekiln.storage import only_one
 from codekiln.training.build import make_plan, new_stepper
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.device import pick_device
