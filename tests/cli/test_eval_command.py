@@ -168,6 +168,16 @@ def test_a_model_is_evaluated_on_its_runs_held_out_files(run_folder, monkeypatch
     assert "exact_match" in again.stdout
 
 
+def test_a_runs_model_finds_its_runs_corpus_and_a_bare_one_asks_for_it(run_folder, tmp_path):
+    done = codekiln(run_folder / "model", "infilling", "--limit", 1, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    bare = tmp_path / "bare"
+    shutil.copytree(run_folder / "model", bare)
+    done = codekiln(bare, "infilling")
+    assert done.returncode == 2
+    assert "pass --data RUN_OR_CORPUS" in done.stderr
+
+
 def test_results_never_go_into_a_model_folder(run_folder, tmp_path, monkeypatch):
     model, bare, work = run_folder / "model", tmp_path / "bare", tmp_path / "work"
     shutil.copytree(model, bare)

@@ -95,6 +95,7 @@ def test_rows_show_the_truth_beside_what_was_written():
     assert row["truth"] == problem.line and row["written"] == problem.line[:-1]
     assert row["status"] == "wrong"
     assert row["id"] == f"doc:{row['path']}:{row['line']}"
+    assert row["source"] == "test"
     assert FILES[row["path"]].splitlines()[row["line"] - 1] == row["truth"]
     length = len(problem.line)
     assert row["edit_similarity"] == pytest.approx((2 * length - 2) / (2 * length - 1))

@@ -1,6 +1,7 @@
 """Model folders: whole ones round-trip; damaged ones are refused by name and leave nothing."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,20 @@ def test_narrow_weights_round_once(tmp_path: Path, dtype: torch.dtype) -> None:
     wide = load_model(tmp_path / "m")
     assert wide.lm_head.weight.dtype == torch.float32
     assert torch.equal(wide.lm_head.weight, kept.lm_head.weight.float())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+@pytest.mark.parametrize("shard", [10**9, 3000])
+def test_weights_are_as_readable_as_the_user_wants(
+    saved: Path, tmp_path: Path, shard: int, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        import_hf(saved, tmp_path / "out", max_shard_bytes=shard)
+    finally:
+        os.umask(before)
+    files = list((tmp_path / "out").glob("*.safetensors"))
+    assert {file.stat().st_mode & 0o777 for file in files} == {mode}
 
 
 def test_tokenizer_files_travel_and_others_do_not(saved: Path) -> None:

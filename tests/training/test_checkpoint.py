@@ -81,6 +81,15 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["step-00000010", "step-00000011"]
 
 
+def test_tensors_are_as_readable_as_the_state(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        folder = checkpoint.save(tmp_path, STATE, *make(), keep=1)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
+
+
 def test_a_damaged_checkpoint_takes_no_whole_ones_place(tmp_path: Path) -> None:
     model, optimizer = make()
     for number in (100, 200):

@@ -259,6 +259,18 @@ def test_a_budget_in_minutes_is_fixed_before_the_first_step(run_folder: Path) ->
     assert (result.status, result.step) == ("finished", 5)
 
 
+def test_resuming_what_never_began_says_so(
+    recipe: Recipe, run_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="codekiln"):
+        train(recipe, run_folder, resume=True)
+        said = f"no checkpoint in {run_folder / 'checkpoints'}: beginning at step 0"
+        assert said in caplog.text
+        caplog.clear()
+        train(recipe, run_folder, resume=True)
+    assert "no checkpoint" not in caplog.text
+
+
 def test_damaged_checkpoints_are_passed_over(
     recipe: Recipe, run_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

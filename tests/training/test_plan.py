@@ -97,8 +97,14 @@ def test_long_runs_save_at_least_every_thousand_steps() -> None:
 
 def test_too_few_tokens_for_a_step() -> None:
     with pytest.raises(ShardError, match="8000 sequences") as caught:
-        plan(batch_size=8001)
-    assert "training.batch_size" in caught.value.remedy
+        plan(batch_size=8001)  # two of them a step
+    assert "--set training.batch_size=4000;" in caught.value.remedy
+    assert "tokens.sequence_length" in caught.value.remedy
+    assert plan(batch_size=4000).total_steps == 1
+    with pytest.raises(ShardError) as caught:
+        plan(gradient_accumulation=8001)
+    keys = "--set training.batch_size=1 --set training.gradient_accumulation=1;"
+    assert caught.value.remedy.startswith(keys)
 
 
 def test_a_plan_survives_json() -> None:

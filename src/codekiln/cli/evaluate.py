@@ -66,7 +66,8 @@ def evaluate() -> None:
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder of the benchmark's data; for infilling a corpus or run folder. [default: MODEL]",
+    help="Folder of the benchmark's data; for infilling a corpus or run folder. "
+    "[default: MODEL; RUN for RUN/model]",
 )
 @click.option("--limit", type=click.IntRange(1), help="Only so many problems.")
 @click.option(
@@ -108,7 +109,8 @@ def model_command(
     from codekiln.models.folder import find_model
 
     folder = find_model(model)
-    loaded = [load(name, data or model, limit=limit, seed=seed) for name in benchmarks]
+    data = data or _data_folder(model, folder)
+    loaded = [load(name, data, limit=limit, seed=seed) for name in benchmarks]
     engine = Engine.load(folder)  # after the data, so that what is missing shows at once
     known, target = identity(folder), out or _results_folder(model, folder)
     results = [
@@ -185,6 +187,17 @@ def score(
         click.echo(json.dumps(result.to_json()))
     else:
         _print(result)
+
+
+def _data_folder(named: Path, model: Path) -> Path:
+    """Where data are looked for by default: MODEL, or the run whose model it is.
+
+    Args:
+        named: the folder on the command line.
+        model: the model folder that it stands for.
+    """
+    run = model.resolve().parent
+    return run if named == model and (run / "corpus").is_dir() else named
 
 
 def _results_folder(named: Path, model: Path) -> Path:

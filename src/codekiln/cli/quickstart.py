@@ -106,7 +106,8 @@ def _train(recipe: Recipe, out: Path) -> TrainResult:
     from codekiln.training.loop import train
 
     try:
-        return train(recipe, out, resume=True)
+        begun = any((out / "checkpoints").glob("step-*"))
+        return train(recipe, out, resume=begun)
     except CheckpointError as error:
         if "training.max_minutes" not in error.got:
             raise

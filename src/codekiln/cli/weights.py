@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 DTYPES = ("keep", "float32", "bfloat16", "float16")
 
 _out = click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new or empty."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write: new, empty, or a model folder to replace.",
 )
 _dtype = click.option(
     "--dtype",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from codekiln.errors import BenchmarkError
+from codekiln.errors import BenchmarkError, SourceError
 from codekiln.evaluation.metrics import edit_similarity, exact_match, interval
 from codekiln.evaluation.score import Score
 from codekiln.generation.ending import first_line
@@ -47,11 +47,12 @@ class InfillingProblem:
     """One line taken out of one file.
 
     `prefix` ends where the line starts, so that `line` has its own indentation; `suffix` starts
-    with the line's newline. `context` holds the files before this one in its document, in the
-    document's order.
+    with the line's newline. `source` names the repository. `context` holds the files before this
+    one in its document, in the document's order.
     """
 
     id: str
+    source: str
     path: str
     language: str
     prefix: str
@@ -77,10 +78,19 @@ class SingleLineInfilling:
             SourceError: no corpus there.
             BenchmarkError: no line to ask for.
         """
-        from codekiln.corpus.store import read_documents
+        from codekiln.corpus.store import DOCUMENTS, read_documents
 
         inside = data / "corpus"  # of a run folder
-        documents = read_documents(inside if inside.is_dir() else data, HELD_OUT)
+        folder = inside if inside.is_dir() else data
+        if not (folder / DOCUMENTS).is_dir():
+            raise SourceError(
+                data,
+                got="no corpus here or in corpus/",
+                wanted="held-out files to take lines from",
+                remedy="pass --data RUN_OR_CORPUS, a folder that `codekiln corpus build` "
+                "or a run has written",
+            )
+        documents = read_documents(folder, HELD_OUT)
         return self.problems(documents, limit=limit or PROBLEMS, seed=seed)
 
     def prompt(
@@ -144,6 +154,7 @@ class SingleLineInfilling:
                     "status": "passed" if exact_match(line, problem.line) else "wrong",
                     "edit_similarity": edit_similarity(line.rstrip(), problem.line.rstrip()),
                     "language": problem.language,
+                    "source": problem.source,
                     "path": problem.path,
                     "line": problem.prefix.count("\n") + 1,
                     "truth": problem.line,
@@ -184,6 +195,7 @@ class _Candidate:
         number = text.count("\n", span.body, self.start) + 1
         return InfillingProblem(
             id=f"{self.document.id}:{span.path}:{number}",
+            source=self.document.source,
             path=span.path,
             language=span.language,
             prefix=text[span.body : self.start],

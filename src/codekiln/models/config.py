@@ -164,6 +164,20 @@ def _problem(config: ModelConfig) -> str:
         return f"head_dim = {config.head_dim} is odd; rotary positions need pairs"
     if config.rope_scaling is not None and not config.rope_scaling.factor >= 1:
         return f"rope_scaling factor = {config.rope_scaling.factor!r} is below 1"
+    return _problem_with_ids(config)
+
+
+def _problem_with_ids(config: ModelConfig) -> str:
+    """Ids of special tokens must be rows of the embeddings; older Llamas have pad_token_id -1."""
+    for name, lowest in (("bos_token_id", 0), ("eos_token_id", 0), ("pad_token_id", -1)):
+        value = getattr(config, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is None:
+                continue
+            if not isinstance(one, int) or isinstance(one, bool):
+                return f"{name} = {one!r} is not a whole number"
+            if not lowest <= one < config.vocab_size:
+                return f"{name} = {one} is no id of a vocabulary of {config.vocab_size}"
     return ""
 
 

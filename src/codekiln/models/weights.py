@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from codekiln.errors import CheckpointError
@@ -27,6 +26,7 @@ from codekiln.models.folder import (
     ModelFolder,
     open_folder,
 )
+from codekiln.models.tensor_file import write_tensors
 from codekiln.storage import atomic_path
 
 MAX_SHARD_BYTES = 2 * 10**9
@@ -252,7 +252,7 @@ def _write_weights(
     for batch in _shards(tensors, dtype, max_shard_bytes):
         total += sum(tensor.nbytes for tensor in batch.values())
         # the number of shards is known at the end only: names follow then
-        save_file(batch, folder / f"{len(shards)}.part", metadata={"format": "pt"})
+        write_tensors(batch, folder / f"{len(shards)}.part")
         shards.append(list(batch))
     if len(shards) == 1:
         (folder / "0.part").rename(folder / SINGLE)

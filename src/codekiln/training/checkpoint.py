@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codekiln.errors import CheckpointError, UserError
 from codekiln.log import logger
+from codekiln.models.tensor_file import write_tensors
 from codekiln.storage import atomic_path, fingerprint_file, read_json, write_json
 
 FORMAT = 1
@@ -73,8 +74,8 @@ def save(
     try:
         with atomic_path(target) as folder:
             folder.mkdir()
-            save_file(weights, folder / WEIGHTS)
-            save_file(_optimizer_tensors(model, optimizer), folder / OPTIMIZER)
+            write_tensors(weights, folder / WEIGHTS)
+            write_tensors(_optimizer_tensors(model, optimizer), folder / OPTIMIZER)
             files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
             write_json(folder / STATE, {"format": FORMAT, **asdict(state), "files": files})
     except (OSError, SafetensorError) as error:

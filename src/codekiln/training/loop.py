@@ -135,6 +135,8 @@ def _start(root: Path, inputs: Inputs, *, resume: bool) -> TrainingState:
                 wanted="a whole checkpoint to go on from",
                 remedy="remove this folder to begin anew",
             )
+        if resume:
+            logger.warning("no checkpoint in %s: beginning at step 0", root)
         return TrainingState(
             step=0, cursor=asdict(Cursor()), tokens=0, identity=dict(inputs.identity)
         )

@@ -73,8 +73,7 @@ def decide(
             "training tokens",
             got=f"{epoch_sequences} sequences of {sequence_length} tokens",
             wanted=f"at least one step of {sequences}",
-            remedy="add repositories, or lower training.batch_size, "
-            "training.gradient_accumulation or tokens.sequence_length",
+            remedy=_smaller_step(settings, epoch_sequences),
         )
     seconds: dict[str, float] = {}
     if len(precisions) > 1 or settings.max_minutes:
@@ -98,6 +97,17 @@ def decide(
         evaluate_every=settings.evaluate_every or _interval(total, marks, timed),
         trial_seconds=seconds,
     )
+
+
+def _smaller_step(settings: TrainingSettings, epoch_sequences: int) -> str:
+    """What to type where the tokens do not fill one step."""
+    if not epoch_sequences:
+        return "add repositories, or lower tokens.sequence_length (--set tokens.sequence_length=N)"
+    size = epoch_sequences // settings.gradient_accumulation
+    keys = f"--set training.batch_size={size or 1}"
+    if not size:
+        keys += " --set training.gradient_accumulation=1"
+    return f"{keys}; or lower tokens.sequence_length, or add repositories"
 
 
 def _interval(total_steps: int, marks: int, timed: bool = False) -> int:

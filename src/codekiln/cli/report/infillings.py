@@ -11,12 +11,13 @@ WIDTH = 90  # characters of a line; what a small model repeats need not be read 
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The first rows, one a file while there are enough files: drawn by hash, never picked."""
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     first: list[Mapping[str, Any]] = []
     rest: list[Mapping[str, Any]] = []
     for row in rows:
-        (rest if row["path"] in seen else first).append(row)
-        seen.add(row["path"])
+        file = row["source"], row["path"]
+        (rest if file in seen else first).append(row)
+        seen.add(file)
     return (first + rest)[:SHOWN]
 
 
@@ -24,7 +25,8 @@ def shown(row: Mapping[str, Any]) -> str:
     """One row for a terminal."""
     mark = "=" if row["status"] == "passed" else " "
     truth, written = cut(row["truth"]), cut(row["written"])
-    return f"  {row['path']}:{row['line']}\n    truth    {truth}\n  {mark} written  {written}\n"
+    place = f"{row['source']}: {row['path']}:{row['line']}"
+    return f"  {place}\n    truth    {truth}\n  {mark} written  {written}\n"
 
 
 def cut(text: object) -> str:
