@@ -169,3 +169,43 @@ def test_a_value_where_a_table_belongs_is_refused_with_an_override_too(tmp_path:
         error = refused(tmp_path, "corpus = 3", *overrides)
         assert error.where == f"{tmp_path / 'run.toml'} corpus"
         assert (error.got, error.wanted) == ("a value", "a table [corpus]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[training]\nsteps = true",
+        '[training]\nsteps = "10"',
+        '[tokens]\nfim_rate = "0.5"',
+        '[tokens]\nrestart_positions = "yes"',
+        "[tokens]\nrestart_positions = 1",
+        "[optimizer]\nbetas = [true, 0.9]",
+        "[run]\ndirectory = 2026-01-01",
+        '[run]\ndirectory = ""',
+        '[corpus]\nlanguages = ["pyton"]',
+    ],
+)
+def test_values_of_another_type_are_refused(tmp_path: Path, text: str) -> None:
+    table, key = text.split("\n")
+    where = refused(tmp_path, text).where
+    assert where.startswith(f"{tmp_path / 'run.toml'} {table} {key.split(' ')[0]}")
+
+
+def test_lists_paths_and_whole_numbers_stand_for_what_toml_lacks(tmp_path: Path) -> None:
+    text = (
+        '[run]\ndirectory = "a"\n[optimizer]\nbetas = [0, 0.9]\nlearning_rate = 1\n'
+        '[training]\nsteps = 1e4\n[corpus]\nlanguages = ["python"]'
+    )
+    read = Recipe.load(write(tmp_path, text))
+    assert read.table(RunSettings).directory == Path("a")
+    assert read.table(OptimizerSettings).betas == (0.0, 0.9)
+    assert read.table(TrainingSettings).steps == 10_000
+
+
+def test_an_unknown_language_comes_with_the_nearest(tmp_path: Path) -> None:
+    assert "'python'" in refused(tmp_path, '[corpus]\nlanguages = ["pyton"]').wanted
+
+
+def test_a_path_through_a_file_is_an_error_of_the_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.load(write(tmp_path, "") / "x")

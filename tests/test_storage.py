@@ -130,3 +130,9 @@ def test_read_json_says_what_is_wrong(tmp_path: Path) -> None:
         read_json(tmp_path / "absent.json")
     path.write_text(json.dumps({"fingerprint": "x"}))
     assert read_json(path) == {"fingerprint": "x"}
+
+
+def test_json_below_a_file_is_an_error_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{}")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_json(tmp_path / "file" / "x.json")

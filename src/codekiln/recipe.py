@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from codekiln import registry
 from codekiln.errors import RecipeError
@@ -34,6 +35,13 @@ class RunSettings(Settings):
     stage: Literal["pretrain"] = Field("pretrain", description="which training stage")
     seed: int = Field(0, ge=0, lt=2**32, description="all randomness of the run follows from it")
     processes: int = Field(0, ge=0, description="worker processes; 0 means one a core")
+
+    @field_validator("directory", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value == "":  # Path("") would be the current folder
+            raise ValueError("a folder; '.' is the current one")
+        return value
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -64,6 +72,9 @@ class Recipe:
             raise RecipeError(path, got="no such file", wanted="a recipe (TOML)") from None
         except IsADirectoryError:
             raise RecipeError(path, got="a folder", wanted="a recipe (TOML)") from None
+        except OSError as error:
+            got = f"cannot be read ({error.strerror})"
+            raise RecipeError(path, got=got, wanted="a recipe (TOML)") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(path, got=f"not TOML: {error}", wanted="a recipe (TOML)") from error
         for override in overrides:
@@ -121,19 +132,38 @@ def validate(table: str, values: Mapping[str, Any], where: str) -> Settings:
     """
     kind: type[Settings] = registry.load("tables", table)
     try:
-        return kind(**values)
+        settings = kind(**values)
     except ValidationError as error:
-        raise _recipe_error(where, table, kind, error) from None
+        raise _recipe_error(where, table, kind, error.errors()[0]) from None
+    if fault := _coerced(kind, values):
+        raise _recipe_error(where, table, kind, fault)
+    return settings
+
+
+def _coerced(kind: type[Settings], values: Mapping[str, Any]) -> ErrorDetails | None:
+    """The first value of another type than its field's, which pydantic would quietly convert.
+
+    The strict rules for JSON are those wanted: a list may be a tuple, a string a path, a whole
+    number a float; a boolean or a string is no number. A float without a fraction may be a whole
+    number all the same: TOML writes 1e4 so.
+    """
+
+    def plain(value: object) -> object:
+        return str(value) if isinstance(value, PurePath) else {"date": str(value)}
+
+    try:
+        kind.model_validate_json(json.dumps(dict(values), default=plain), strict=True)
+    except ValidationError as error:
+        given = (e for e in error.errors() if e["loc"] and e["loc"][0] in values)  # no defaults
+        return next((e for e in given if not isinstance(e["input"], float)), None)
+    return None
 
 
 def _no_table(where: object, name: str) -> RecipeError:
     return RecipeError(f"{where} {name}", got="a value", wanted=f"a table [{name}]")
 
 
-def _recipe_error(
-    where: str, table: str, kind: type[Settings], error: ValidationError
-) -> RecipeError:
-    first = error.errors()[0]
+def _recipe_error(where: str, table: str, kind: type[Settings], first: ErrorDetails) -> RecipeError:
     key = ".".join(str(part) for part in first["loc"]) or "(table)"
     place = f"{where} [{table}] {key}"
     if first["type"] == "extra_forbidden":

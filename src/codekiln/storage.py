@@ -135,12 +135,15 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: when it is missing or not JSON.
+        UserError: when it is missing, unreadable or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(path, got="no such file", wanted="a JSON file") from None
+    except OSError as error:
+        got = f"cannot be read ({error.strerror})"
+        raise UserError(path, got=got, wanted="a JSON file") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(
             path, got=f"not JSON ({error})", wanted="a JSON file", remedy="write it anew"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import random
 import shutil
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from codekiln import storage
 from codekiln.corpus.build import build
 from codekiln.corpus.report import BuildReport
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import read_documents
+from codekiln.corpus.tables import tables
 from codekiln.errors import SourceError, UserError
 
 SECRET = "one two three four five six seven eight nine ten eleven twelve"
@@ -489,3 +492,57 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in children):
         assert time.monotonic() < deadline, "workers outlive the build"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["documents/00000.parquet", "documents/index.json", "report.json"])
+def test_a_damaged_corpus_is_made_again(sources: Path, tmp_path: Path, name: str) -> None:
+    settings = CorpusSettings(repositories=[f"{sources}/*"])
+    out = tmp_path / "out"
+    build(settings, out, processes=1)
+    whole = digest(out)
+    with (out / name).open("r+b") as file:
+        file.truncate(20)  # in place, so a hard link below stages/ is damaged with it
+    assert not build(settings, out, processes=1).nothing_to_do
+    assert digest(out) == whole
+    assert build(settings, out, processes=1).nothing_to_do
+
+
+def test_a_refused_build_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.py").write_bytes(b"")
+    settings = CorpusSettings(repositories=[str(tmp_path / "empty")])
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for out in (tmp_path / "out", theirs):
+        with pytest.raises(SourceError, match="no file of 1"):  # said after reading
+            build(settings, out, processes=1)
+    assert not (tmp_path / "out").exists()
+    assert theirs.exists()
+
+
+def test_drops_while_reading_come_with_paths(sources: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        (sources / "alpha" / f"b{number}.py").write_bytes(b"\0\1\2")
+    (sources / "alpha" / "link.py").symlink_to("b0.py")
+    settings = CorpusSettings(repositories=[f"{sources}/*"])
+    report = build(settings, tmp_path / "out", processes=1)
+    assert report.dropped["binary"]["files"] == 4
+    assert report.dropped["binary"]["examples"] == [f"alpha/b{n}.py" for n in range(3)]
+    (link,) = (row for reason, row in report.dropped.items() if "link" in reason)
+    assert link["examples"] == ["alpha/link.py"]
+
+
+def test_the_overview_counts_empty_ones_as_built_and_says_what_is_held_out(
+    sources: Path, tmp_path: Path
+) -> None:
+    (sources / "void").mkdir()
+    (sources / "void" / "a.py").write_bytes(b"")
+    settings = CorpusSettings(
+        repositories=[f"{sources}/*"], held_out_unit="sample", held_out_rate=0.5
+    )
+    report = build(settings, tmp_path / "out", processes=1)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables(report))
+    text = console.export_text()
+    assert "7 built (1 of them empty)" in text
+    assert "samples of the repositories" in text

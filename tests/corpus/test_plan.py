@@ -83,9 +83,18 @@ def test_failures_are_named_and_all_failing_is_an_error(tmp_path: Path) -> None:
     plan = make_plan(CorpusSettings(repositories=[good, str(tmp_path / "hollow")]))
     assert [s.name for s in plan.sources] == ["good"]
     assert "hollow" in plan.failures[0].problem
-    with pytest.raises(SourceError, match=r"none of 1 can be read.*hollow"):
+    with pytest.raises(SourceError, match=r"^.*hollow: an empty folder"):
         make_plan(CorpusSettings(repositories=[str(tmp_path / "hollow")]))
     with pytest.raises(RecipeError, match="empty"):
         make_plan(CorpusSettings())
     with pytest.raises(SourceError, match="matches nothing"):
         make_plan(CorpusSettings(repositories=[str(tmp_path / "absent*")]))
+
+
+def test_all_failing_shows_the_first_line_of_each(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(SourceError) as caught:
+        make_plan(CorpusSettings(repositories=[str(tmp_path / "*")]))
+    one, two = (f"{tmp_path / name}: an empty folder" for name in ("one", "two"))
+    assert caught.value.got == f"none of 2 can be read: {one}; {two}"

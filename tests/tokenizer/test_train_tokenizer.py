@@ -162,3 +162,13 @@ def test_a_copied_tokenizer_is_never_overwritten(trained, tmp_path):
     with pytest.raises(TokenizerError, match="not trained here"):
         train_into(tmp_path, lambda: [SOURCE], TokenizerSettings(vocab_size=300), inputs="a")
     assert Tokenizer.load(tmp_path).sha256 == trained.sha256
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "training.json"])
+def test_a_damaged_tokenizer_is_trained_anew(tmp_path, name):
+    settings = TokenizerSettings(vocab_size=300)
+    first, _ = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    (tmp_path / name).write_text('{"made')
+    again, now = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    assert now
+    assert again.sha256 == first.sha256 == Tokenizer.load(tmp_path).sha256

@@ -47,14 +47,19 @@ def clean_path(name: str) -> str | None:
     return "/".join(part for part in parts if part not in ("", ".")) or None
 
 
-def accept(path: str | None, size: int, roots: Roots, intake: Intake) -> str | None:
-    """The path of a regular member that is to be read; None, counted, for the others."""
+def accept(name: str, path: str | None, size: int, roots: Roots, intake: Intake) -> str | None:
+    """The path of a regular member that is to be read; None, counted, for the others.
+
+    Args:
+        name: as it stands in the archive, to name a member without a usable path.
+        path: of `clean_path`.
+    """
     if path is None:
-        intake.tally.drop(OUTSIDE, size)
+        intake.tally.drop(OUTSIDE, name, size)
     elif not roots.add(path):
-        intake.tally.drop(DUPLICATE, size)
+        intake.tally.drop(DUPLICATE, path, size)
     elif foreign_folder(path):
-        intake.tally.drop(FOREIGN, size)
+        intake.tally.drop(FOREIGN, path, size)
     elif intake.admit(path, size):
         return path
     return None

@@ -76,14 +76,14 @@ def _content(
     if member.isdir():
         return None
     if member.issym() or member.islnk():
-        intake.tally.drop(LINK)
+        intake.tally.drop(LINK, member.name)
         return None
     if not member.isreg() or member.issparse():
-        intake.tally.drop(NOT_REGULAR)
+        intake.tally.drop(NOT_REGULAR, member.name)
         return None
     if member.size < 0:
         raise tarfile.ReadError("absurd size in a header")
-    path = accept(clean_path(member.name), member.size, roots, intake)
+    path = accept(member.name, clean_path(member.name), member.size, roots, intake)
     if path is None:
         return None
     content: Any = archive.extractfile(member)

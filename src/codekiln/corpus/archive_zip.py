@@ -59,7 +59,7 @@ def read_zip(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
         for name, member in wanted:
             data = _content(archive, member)
             if data is None:
-                intake.tally.drop(DAMAGED, member.file_size)
+                intake.tally.drop(DAMAGED, name[cut:], member.file_size)
             else:
                 yield name[cut:], data
 
@@ -71,11 +71,11 @@ def _admitted(
     if member.is_dir():
         return None
     if stat.S_ISLNK(member.external_attr >> 16):
-        intake.tally.drop(LINK)
+        intake.tally.drop(LINK, member.filename)
         return None
-    name = accept(_path(member.filename), member.file_size, roots, intake)
+    name = accept(member.filename, _path(member.filename), member.file_size, roots, intake)
     if name is not None and member.flag_bits & 1:
-        intake.tally.drop(ENCRYPTED, member.file_size)
+        intake.tally.drop(ENCRYPTED, member.filename, member.file_size)
         return None
     return (name, member) if name is not None else None
 

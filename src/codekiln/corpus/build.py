@@ -16,9 +16,11 @@ Source: DeepSeek-Coder §2.1-2.4 (the order of the steps).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,10 @@ from codekiln.corpus.decontaminate import Decontaminator
 from codekiln.corpus.dedup import Candidate, Duplicate, find_duplicates
 from codekiln.corpus.ingest import Batch, Context, ingest
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
-from codekiln.corpus.report import REPORT, BuildReport, summarise
+from codekiln.corpus.report import BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split, copy_documents, row_count, write_index
-from codekiln.errors import SourceError
+from codekiln.errors import CodekilnError, SourceError, UserError
 from codekiln.log import Progress, logger
 from codekiln.processes import peak_memory_bytes, process_count, run_all
 from codekiln.storage import (
@@ -77,10 +79,11 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
         }
     )
     whole = fingerprint([made_from, settings.dedup_threshold, asdict(plan)])
-    with only_one(out):
+    created = not out.exists()
+    with only_one(out), _nothing_left(out if created else None):
         manifest = Manifest(out / "manifest.json", made_from)
-        if _finished(out, manifest, whole):
-            return BuildReport.load(out, nothing_to_do=True)
+        if found := _finished(out, manifest, whole):
+            return found
         _clear_remains(out)
         context = Context(
             settings=settings,
@@ -92,6 +95,17 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
             alone=len(plan.sources) == 1,
         )
         return _Build(plan, context, out, manifest, process_count(processes)).run(whole, started)
+
+
+@contextlib.contextmanager
+def _nothing_left(out: Path | None) -> Iterator[None]:
+    """Remove the folder, unless it is None or holds a corpus, when the build is refused."""
+    try:
+        yield
+    except CodekilnError:
+        if out is not None and not (out / DOCUMENTS).exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 class _Build:
@@ -134,7 +148,7 @@ class _Build:
         _warn_of_test_data(report)
         report.save(self.out)
         if not _failures(pieces):  # what failed may be readable the next time
-            self.manifest.add(FINISHED, made_from=whole)
+            self.manifest.add(FINISHED, made_from=whole, sizes=_sizes(self.out / DOCUMENTS))
         self._drop_stale()
         return report
 
@@ -144,7 +158,7 @@ class _Build:
         tasks = [
             Batch(key=key, sources=sources)
             for key, sources in self.batches.items()
-            if not (key in self.manifest and (self.stages / key / "facts.json").exists())
+            if not self._whole(key, self.stages / key)
         ]
         again = tuple(f"{task.key}-" for task in tasks)  # and what was made from these
         self.manifest.discard(
@@ -165,7 +179,12 @@ class _Build:
 
     def _done(self, facts: dict[str, Any]) -> None:
         if not _failures([facts]):
-            self.manifest.add(facts["key"])
+            key = facts["key"]
+            self.manifest.add(key, sizes=_sizes(self.stages / key))
+
+    def _whole(self, piece: str, path: Path) -> bool:
+        """Whether a piece is done, and its files have the sizes they had then."""
+        return piece in self.manifest and self.manifest[piece].get("sizes") == _sizes(path)
 
     # ---- step 2 ----
 
@@ -229,10 +248,10 @@ class _Build:
             return plain
         piece = f"{key}-{fingerprint(changes)[:20]}"
         target = self.stages / f"{piece}.parquet"
-        if not (piece in self.manifest and target.exists()):
+        if not self._whole(piece, target):
             with atomic_path(target) as path:
                 copy_documents(plain, path, drop=drop, splits=moved)
-            self.manifest.add(piece)
+            self.manifest.add(piece, sizes=_sizes(target))
         return target
 
     def _drop_stale(self) -> None:
@@ -296,14 +315,22 @@ def _reasons(built: dict[str, dict[str, Any]]) -> str:
     return ", ".join(f"{reason}: {count}" for reason, count in largest) or "no files"
 
 
-def _finished(out: Path, manifest: Manifest, whole: str) -> bool:
-    """Whether this very corpus stands in `out`, with all its shards."""
-    if FINISHED not in manifest or manifest[FINISHED].get("made_from") != whole:
-        return False
-    index = out / DOCUMENTS / INDEX
-    if not index.exists() or not (out / REPORT).exists():
-        return False
-    return all((out / DOCUMENTS / name).exists() for name in read_json(index)["shards"])
+def _finished(out: Path, manifest: Manifest, whole: str) -> BuildReport | None:
+    """The report of this very corpus, if it stands in `out` undamaged, as far as sizes tell."""
+    sizes = _sizes(out / DOCUMENTS)
+    if manifest.entries.get(FINISHED) != {"made_from": whole, "sizes": sizes}:
+        return None
+    try:
+        read_json(out / DOCUMENTS / INDEX)
+        return BuildReport.load(out, nothing_to_do=True)
+    except UserError:  # damaged, or gone: it is made again
+        return None
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """Bytes of a file, or of each file in a folder, by name; empty where there is none."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {file.name: file.stat().st_size for file in files if file.is_file()}
 
 
 def _clear_remains(out: Path) -> None:

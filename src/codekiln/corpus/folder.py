@@ -45,7 +45,7 @@ class FolderSource:
             ) from error
         self.name = self._root.name or "root"
         self._entries: list[tuple[str, int, int]] = []  # path, bytes, time in nanoseconds
-        self._refused: list[tuple[str, int]] = []  # reason, bytes
+        self._refused: list[tuple[str, str]] = []  # reason, path
         self._list()
         if not self._entries:
             raise SourceError(root, got=self._emptiness(), wanted="a folder of source files")
@@ -64,7 +64,7 @@ class FolderSource:
                 with os.scandir(self._root / folder) as listing:
                     children = sorted(listing, key=lambda entry: entry.name)
             except OSError:
-                self._refused.append((UNREADABLE, 0))
+                self._refused.append((UNREADABLE, folder))
                 continue
             prefix = f"{folder}/" if folder else ""
             folders = [child.name for child in children if self._add(child, prefix)]
@@ -74,20 +74,20 @@ class FolderSource:
     def _add(self, entry: os.DirEntry[str], prefix: str) -> bool:
         """Take note of one entry; True if it is a folder to enter."""
         if entry.is_symlink():
-            self._refused.append((LINK, 0))
+            self._refused.append((LINK, prefix + entry.name))
         elif entry.is_dir(follow_symlinks=False):
             if entry.name not in FOREIGN_FOLDERS:
                 return True
-            self._refused.append((FOREIGN, 0))
+            self._refused.append((FOREIGN, prefix + entry.name))
         elif entry.is_file(follow_symlinks=False):
             try:
                 facts = entry.stat(follow_symlinks=False)
             except OSError:
-                self._refused.append((UNREADABLE, 0))
+                self._refused.append((UNREADABLE, prefix + entry.name))
             else:
                 self._entries.append((prefix + entry.name, facts.st_size, facts.st_mtime_ns))
         elif entry.name != ".git":
-            self._refused.append((NOT_REGULAR, 0))
+            self._refused.append((NOT_REGULAR, prefix + entry.name))
         return False
 
     def _revision(self) -> str:
@@ -97,14 +97,14 @@ class FolderSource:
 
     def blobs(self, intake: Intake) -> Iterator[tuple[str, bytes]]:
         """Paths and contents, in path order, of the files that `intake` admits."""
-        for reason, size in self._refused:
-            intake.tally.drop(reason, size)
+        for reason, path in self._refused:
+            intake.tally.drop(reason, path)
         prefix = f"{self._root}/"
         for path, size, _ in self._entries:
             if intake.admit(path, size):
                 data = _read(prefix + path, intake.limits.max_file_bytes)
                 if data is None:
-                    intake.tally.drop(UNREADABLE, size)
+                    intake.tally.drop(UNREADABLE, path, size)
                 else:
                     yield path, data
 

@@ -128,14 +128,14 @@ class GitSource:
         files = []
         for path, blob in self._files(intake):
             if blob in absent:
-                intake.tally.drop(MISSING)
+                intake.tally.drop(MISSING, path)
             else:
                 files.append((path, blob))
         wanted = []
         sizes = self._sizes([blob for _, blob in files])
         for (path, blob), size in zip(files, sizes, strict=True):
             if size is None:
-                intake.tally.drop(MISSING)
+                intake.tally.drop(MISSING, path)
             elif intake.admit(path, size):
                 wanted.append((path, blob))
         with self._ask("cat-file", "--batch", "--buffer", about=[b for _, b in wanted]) as answers:
@@ -151,11 +151,11 @@ class GitSource:
             mode, kind, blob = facts.split(b" ")
             path = os.fsdecode(name)
             if kind != b"blob":
-                intake.tally.drop(SUBMODULE)
+                intake.tally.drop(SUBMODULE, path)
             elif mode == b"120000":
-                intake.tally.drop(LINK)
+                intake.tally.drop(LINK, path)
             elif foreign_folder(path):
-                intake.tally.drop(FOREIGN)
+                intake.tally.drop(FOREIGN, path)
             else:
                 yield path, blob.decode("ascii")
         if empty:

@@ -206,10 +206,14 @@ def _keep(reading: Reading, chosen: frozenset[str], drops: Drops) -> list[Source
 
 
 def _read_drops(reading: Reading) -> dict[str, dict[str, Any]]:
-    """What was dropped before or while it was read; no examples are kept of these."""
+    """What was dropped before or while it was read."""
     tally = reading.tally
     return {
-        reason: {"files": count, "bytes": tally.dropped_bytes[reason], "examples": []}
+        reason: {
+            "files": count,
+            "bytes": tally.dropped_bytes[reason],
+            "examples": tally.examples[reason],
+        }
         for reason, count in sorted(tally.dropped.items())
     }
 

@@ -60,13 +60,16 @@ class Limits:
     max_files: int = 2_000_000
 
 
+EXAMPLES = 3  # paths named for each reason
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
     """What one reading saw, kept and dropped; grows while its files are read.
 
-    `dropped` and `dropped_bytes` are by reason. A folder that is not entered counts as one file
-    of no bytes. `empty_paths` are those of the empty files: no text to learn from, but an empty
-    `__init__.py` makes a package.
+    `dropped`, `dropped_bytes` and `examples` (the first paths) are by reason. A folder that is
+    not entered counts as one file of no bytes. `empty_paths` are those of the empty files: no
+    text to learn from, but an empty `__init__.py` makes a package.
     """
 
     kept: int = 0
@@ -74,11 +77,15 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     dropped_bytes: Counter[str] = field(default_factory=Counter)
     empty_paths: list[str] = field(default_factory=list)
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def drop(self, reason: str, size: int = 0) -> None:
+    def drop(self, reason: str, path: str, size: int = 0) -> None:
         """Count one file of `size` bytes as dropped."""
         self.dropped[reason] += 1
         self.dropped_bytes[reason] += size
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < EXAMPLES:
+            shown.append(path if usable_name(path) else ascii(path)[1:-1])
 
     @property
     def seen(self) -> int:
@@ -97,13 +104,13 @@ class Intake:
     def admit(self, path: str, size: int) -> bool:
         """Whether a file is worth reading, by path and size (bytes); counts it if not."""
         if not may_detect(path):
-            self.tally.drop(UNKNOWN, size)
+            self.tally.drop(UNKNOWN, path, size)
         elif not usable_name(path):
-            self.tally.drop(UNUSABLE_NAME, size)
+            self.tally.drop(UNUSABLE_NAME, path, size)
         elif size > self.limits.max_file_bytes:
-            self.tally.drop(TOO_LARGE, size)
+            self.tally.drop(TOO_LARGE, path, size)
         elif self.admitted_bytes + size > self.limits.max_repository_bytes:
-            self.tally.drop(FULL, size)
+            self.tally.drop(FULL, path, size)
         else:
             self.admitted_bytes += size
             return True
@@ -113,16 +120,16 @@ class Intake:
         """Decode a file and name its language; None, counted, if that fails."""
         size = len(data)
         if not size:
-            self.tally.drop(EMPTY)
+            self.tally.drop(EMPTY, path)
             self.tally.empty_paths.append(path)
             return None
         text, problem = decode(data)
         if text is None:
-            self.tally.drop(problem, size)
+            self.tally.drop(problem, path, size)
             return None
         language = detect(path, text)
         if language is None:
-            self.tally.drop(UNKNOWN, size)
+            self.tally.drop(UNKNOWN, path, size)
             return None
         self.tally.kept += 1
         self.tally.kept_bytes += size

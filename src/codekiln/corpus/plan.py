@@ -79,6 +79,8 @@ def make_plan(settings: CorpusSettings) -> Plan:
                 reading = open_repository(location, max_file_bytes=settings.max_file_bytes)
                 opened.append((reading.name, location, reading.revision))
             except (CodekilnError, OSError) as error:
+                if len(locations) == 1 and isinstance(error, CodekilnError):
+                    raise
                 failures.append(Failure(location=location, problem=str(error)))
             shown.advance()
     if not opened:
@@ -88,7 +90,7 @@ def make_plan(settings: CorpusSettings) -> Plan:
 
 def none_left(failures: Sequence[Failure]) -> SourceError:
     """The error for a build of which every repository failed."""
-    shown = "; ".join(failure.problem.replace("\n", " ") for failure in failures[:3])
+    shown = "; ".join(failure.problem.partition("\n")[0] for failure in failures[:3])
     return SourceError(
         "[corpus] repositories",
         got=f"none of {len(failures)} can be read: {shown}",

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from codekiln import registry
 from codekiln.corpus.order import Order
+from codekiln.languages import table
 from codekiln.recipe import Settings
 
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
@@ -71,6 +73,16 @@ class CorpusSettings(Settings):
         "repository",
         description="what is held out: whole repositories, or samples (for a single repository)",
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        known = table.languages() if value else {}
+        for name in value:
+            if name not in known:
+                near = registry.suggestion(name, known) or "see codekiln/languages/table.toml"
+                raise ValueError(f"known languages, and {name!r} is none; {near}")
+        return value
 
     @field_validator("dedup_permutations")
     @classmethod

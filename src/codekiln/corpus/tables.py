@@ -55,10 +55,14 @@ def _tables(report: BuildReport) -> Iterator[RenderableType]:
 def _overview(report: BuildReport) -> Table:
     table = Table(title="corpus", show_header=False)
     repositories, files, order, run = report.repositories, report.files, report.order, report.run
+    empty = repositories["empty"]
     size = {name: human_count(count) for name, count in report.bytes.items()}
     rows = {
         "repositories": ", ".join(
-            f"{n} {what.replace('_', '-')}" for what, n in repositories.items()
+            f"{n} {what.replace('_', '-')}"
+            + (f" ({empty} of them empty)" if what == "built" and empty else "")
+            for what, n in repositories.items()
+            if what != "empty"
         ),
         "files": f"{files['seen']} seen, {files['kept']} kept, {files['dropped']} dropped",
         "bytes": f"{size['read']} read, {size['kept']} kept",
@@ -69,7 +73,7 @@ def _overview(report: BuildReport) -> Table:
             ): f"{row['documents']} documents, {human_count(row['bytes'])} bytes"
             for split, row in report.documents.items()
         },
-        "held out are": ", ".join(report.held_out[:8]) + (" …" if len(report.held_out) > 8 else ""),
+        "held out are": _held_out(report),
         "order": f"{order['kind']}: {order['edges']} dependencies, "
         f"{order['violations']:.1%} of them backwards",
         "took": f"{human_seconds(run['seconds'])}, {run['megabytes_per_cpu_second']} MB a CPU "
@@ -78,6 +82,13 @@ def _overview(report: BuildReport) -> Table:
     for name, text in rows.items():
         table.add_row(name, escape(text))
     return table
+
+
+def _held_out(report: BuildReport) -> str:
+    if report.held_out:
+        return ", ".join(report.held_out[:8]) + (" …" if len(report.held_out) > 8 else "")
+    by_samples = report.documents["held_out"]["documents"]
+    return "samples of the repositories, not whole ones" if by_samples else "none"
 
 
 def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Table:

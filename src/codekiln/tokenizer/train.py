@@ -16,7 +16,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from codekiln.errors import TokenizerError
+from codekiln.errors import TokenizerError, UserError
 from codekiln.log import Progress, logger
 from codekiln.storage import fingerprint, read_json, write_json
 from codekiln.tokenizer.alphabet import BYTE_TO_CHARACTER
@@ -102,8 +102,11 @@ def train_into(
                 wanted="an empty folder",
                 remedy="to keep it, leave this step out; else remove the folder",
             )
-        if read_json(note).get("made_from") == made_from:
-            return Tokenizer.load(folder), False
+        try:
+            if read_json(note).get("made_from") == made_from:
+                return Tokenizer.load(folder), False
+        except UserError as error:  # it was trained here, so it can be again
+            logger.warning("tokenizer: damaged, trained anew: %s", str(error).partition("\n")[0])
     tokenizer = train(texts(), settings)
     write_json(note, {"made_from": "under way"})  # a kill from here on: trained here, not whole
     tokenizer.save(folder)
