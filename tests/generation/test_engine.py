@@ -238,7 +238,8 @@ def test_load_says_what_is_missing(tmp_path):
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tiny_model, tiny_tokenizer):
-    model = LlamaForCausalLM(replace(tiny_model.config, vocab_size=300))
+    config = replace(tiny_model.config, vocab_size=300, bos_token_id=None, eos_token_id=None)
+    model = LlamaForCausalLM(config)
     with pytest.raises(CheckpointError, match="350 ids"):
         Engine(model, tiny_tokenizer)
 
