@@ -19,9 +19,9 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks.rows import Row, paired
-from codekiln.corpus.graph import Graph, build_graph
-from codekiln.corpus.order import sequences, violations
-from codekiln.corpus.read import open_repository
+from codekiln.corpus.ordering.graph import Graph, build_graph
+from codekiln.corpus.ordering.order import sequences, violations
+from codekiln.corpus.sources.read import open_repository
 from codekiln.languages.python_scan import scan
 from codekiln.types import SourceFile
 
@@ -128,7 +128,7 @@ def _core_seconds(work: Callable[[], object]) -> float:
 
 
 def _oracle() -> ModuleType:
-    folder = str(Path(__file__).resolve().parents[1] / "tests" / "corpus")
+    folder = str(Path(__file__).resolve().parents[1] / "tests" / "corpus" / "ordering")
     sys.path.insert(0, folder)
     try:
         return importlib.import_module("oracle_ast")

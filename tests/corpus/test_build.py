@@ -21,10 +21,10 @@ from rich.console import Console
 
 from codekiln import storage
 from codekiln.corpus.build import build
-from codekiln.corpus.report import BuildReport
+from codekiln.corpus.reports.report import BuildReport
+from codekiln.corpus.reports.tables import tables
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import read_documents
-from codekiln.corpus.tables import tables
 from codekiln.errors import SourceError, UserError
 
 SECRET = "one two three four five six seven eight nine ten eleven twelve"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codekiln.corpus.documents import documents, write
+from codekiln.corpus.ordering.documents import documents, write
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import PromptError, TokenizerError
 from codekiln.generation.infill import build_prompt

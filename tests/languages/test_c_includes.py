@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codekiln.corpus.graph import build_graph
+from codekiln.corpus.ordering.graph import build_graph
 from codekiln.languages.c import CResolver
 from codekiln.languages.c_scan import scan
 from codekiln.languages.resolve import PathIndex

@@ -145,7 +145,7 @@ def test_the_scan_agrees_with_ast_on_the_standard_library() -> None:
 
 
 def load_oracle():  # type: ignore[no-untyped-def]
-    folder = str(Path(__file__).resolve().parents[1] / "corpus")
+    folder = str(Path(__file__).resolve().parents[1] / "corpus" / "ordering")
     sys.path.insert(0, folder)
     try:
         import oracle_ast

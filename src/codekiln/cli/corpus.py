@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from codekiln.corpus.report import BuildReport
+    from codekiln.corpus.reports.report import BuildReport
     from codekiln.recipe import Recipe
 
 LATER = {
@@ -90,8 +90,8 @@ def build_for_run(recipe: Recipe, directory: Path, out: Path | None = None) -> B
     from rich.console import Console
 
     from codekiln.corpus.build import build as build_corpus
+    from codekiln.corpus.reports.tables import tables
     from codekiln.corpus.settings import CorpusSettings
-    from codekiln.corpus.tables import tables
     from codekiln.recipe import RunSettings
 
     run = recipe.table(RunSettings)
@@ -119,8 +119,8 @@ def report(directory: Path, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from codekiln.corpus.report import BuildReport
-    from codekiln.corpus.tables import tables
+    from codekiln.corpus.reports.report import BuildReport
+    from codekiln.corpus.reports.tables import tables
 
     found = BuildReport.load(directory)
     if as_json:

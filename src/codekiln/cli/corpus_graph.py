@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from codekiln.corpus.order import ORDERS
+from codekiln.corpus.ordering.order import ORDERS
 
 if TYPE_CHECKING:
-    from codekiln.corpus.graph import Graph
-    from codekiln.corpus.order import Order
-    from codekiln.corpus.read import Reading
+    from codekiln.corpus.ordering.graph import Graph
+    from codekiln.corpus.ordering.order import Order
+    from codekiln.corpus.sources.read import Reading
     from codekiln.types import SourceFile
 
 TEMPLATE = Path(__file__).with_name("corpus_graph.html.j2")
@@ -54,8 +54,8 @@ def graph(repository: str, form: Literal["text", "json", "html"], order: Order, 
       codekiln corpus graph ~/src/project@v1.0 --format json > graph.json
       codekiln corpus graph project-1.0.tar.gz --order paper --format html > graph.html
     """
-    from codekiln.corpus.order import sequences
-    from codekiln.corpus.read import open_repository
+    from codekiln.corpus.ordering.order import sequences
+    from codekiln.corpus.sources.read import open_repository
 
     reading = open_repository(repository)
     files, found = _read(reading)
@@ -69,7 +69,7 @@ def graph(repository: str, form: Literal["text", "json", "html"], order: Order, 
 
 
 def _read(reading: Reading) -> tuple[list[SourceFile], Graph]:
-    from codekiln.corpus.graph import build_graph
+    from codekiln.corpus.ordering.graph import build_graph
     from codekiln.log import Progress
 
     files: list[SourceFile] = []
@@ -85,7 +85,7 @@ def _read(reading: Reading) -> tuple[list[SourceFile], Graph]:
 
 def as_json(graph: Graph, ordered: list[list[str]]) -> str:
     """Files, edges ("from" needs "to"), sequences, and the share of edges that run backwards."""
-    from codekiln.corpus.order import violations
+    from codekiln.corpus.ordering.order import violations
 
     edges = [{"from": e.source, "to": e.target, "kind": e.kind} for e in graph.edges]
     value = {
@@ -105,7 +105,7 @@ def as_text(
     order: Order,
 ) -> str:
     """Counts, cycles, and the start of the largest sequence."""
-    from codekiln.corpus.order import cycles, violations
+    from codekiln.corpus.ordering.order import cycles, violations
 
     rings = cycles(graph)
     longest = max(ordered, key=len, default=[])
@@ -146,7 +146,7 @@ def as_html(name: str, graph: Graph, ordered: list[list[str]], order: Order) -> 
     from jinja2 import Environment, StrictUndefined
 
     from codekiln import __version__
-    from codekiln.corpus.order import cycles, violations
+    from codekiln.corpus.ordering.order import cycles, violations
 
     place = {path: at for at, path in enumerate(path for part in ordered for path in part)}
     needs: dict[str, list[tuple[str, str, bool]]] = {}

@@ -85,7 +85,7 @@ def quickstart_recipe(
     """
     import json
 
-    from codekiln.corpus.installed import installed_repositories
+    from codekiln.corpus.sources.installed import installed_repositories
     from codekiln.recipe import Recipe
 
     locations = list(repositories) or installed_repositories()

@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from codekiln.corpus import testdata
-from codekiln.corpus.decontaminate import Decontaminator
-from codekiln.corpus.dedup import Candidate, Duplicate, find_duplicates
+from codekiln.corpus.contamination import testdata
+from codekiln.corpus.contamination.decontaminate import Decontaminator
+from codekiln.corpus.duplicates.dedup import Candidate, Duplicate, find_duplicates
 from codekiln.corpus.ingest import Batch, Context, ingest
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
-from codekiln.corpus.report import BuildReport, summarise
+from codekiln.corpus.reports.report import BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split, copy_documents, row_count, write_index
 from codekiln.errors import CodekilnError, SourceError, UserError

@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from codekiln.corpus import rules
-from codekiln.corpus.decontaminate import Decontaminator
-from codekiln.corpus.dedup import Sketch
-from codekiln.corpus.documents import Arrangement, arrange, digest, drafts
-from codekiln.corpus.grams import Hashes, blocks
-from codekiln.corpus.intake import Limits
+from codekiln.corpus.contamination.decontaminate import Decontaminator
+from codekiln.corpus.duplicates.dedup import Sketch
+from codekiln.corpus.duplicates.grams import Hashes, blocks
+from codekiln.corpus.filters import rules
+from codekiln.corpus.ordering.documents import Arrangement, arrange, digest, drafts
 from codekiln.corpus.plan import Source, chance
-from codekiln.corpus.read import Reading, open_repository
 from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.sources.intake import Limits
+from codekiln.corpus.sources.read import Reading, open_repository
 from codekiln.corpus.store import DocumentWriter, Split
 from codekiln.errors import CodekilnError
 from codekiln.log import logger

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from codekiln.corpus.documents import seed_of
-from codekiln.corpus.read import expand_locations, open_repository
+from codekiln.corpus.ordering.documents import seed_of
 from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.sources.read import expand_locations, open_repository
 from codekiln.errors import CodekilnError, RecipeError, SourceError
 from codekiln.log import Progress
 from codekiln.storage import fingerprint

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from codekiln import registry
-from codekiln.corpus.order import Order
+from codekiln.corpus.ordering.order import Order
 from codekiln.languages import table
 from codekiln.recipe import Settings
 

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from codekiln.corpus.documents import pieces
-from codekiln.corpus.graph import Graph, build_graph
-from codekiln.corpus.order import sequences
+from codekiln.corpus.ordering.documents import pieces
+from codekiln.corpus.ordering.graph import Graph, build_graph
+from codekiln.corpus.ordering.order import sequences
 from codekiln.corpus.settings import Order
 from codekiln.errors import PromptError
 from codekiln.languages.table import detect, path_header

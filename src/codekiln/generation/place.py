@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codekiln.corpus.decode import decode
-from codekiln.corpus.read import open_repository
+from codekiln.corpus.sources.decode import decode
+from codekiln.corpus.sources.read import open_repository
 from codekiln.errors import PromptError, SourceError
 from codekiln.languages.table import detect
 from codekiln.log import Progress

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
-from codekiln.corpus.order import ORDERS
-from codekiln.corpus.order import Order as FileOrder
+from codekiln.corpus.ordering.order import ORDERS
+from codekiln.corpus.ordering.order import Order as FileOrder
 from codekiln.errors import CheckpointError
 from codekiln.models.folder import STYLE
 from codekiln.tokens import fim

@@ -19,10 +19,9 @@ Source: DeepSeek-Coder §2.2.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
 
 from codekiln.languages.c_scan import scan
-from codekiln.languages.resolve import PathIndex, Reference, join, parent, shared_depth
+from codekiln.languages.resolve import ByReference, PathIndex, Reference, join, parent, shared_depth
 
 SEARCH_FOLDERS = ("include", "inc", "src", "source", "lib")
 _STANDARD_NAMES = """
@@ -49,7 +48,7 @@ _STANDARD = frozenset(_STANDARD_NAMES.split())
 _STANDARD_FOLDERS = frozenset({"sys", "arpa", "net", "netinet", "bits"})
 
 
-class CResolver:
+class CResolver(ByReference):
     """`#include` directives of C and C++ files, and the files that they need.
 
     Args:
@@ -63,9 +62,6 @@ class CResolver:
     def imports(self, text: str) -> list[Reference]:
         """The `#include` directives of one file, in the order of the text."""
         return scan(text)
-
-    def survey(self, references: Iterable[Reference]) -> None:
-        """Nothing to learn: the paths say it all."""
 
     def resolve(self, reference: Reference, source: str) -> list[str]:
         """The path that `reference` in the file `source` needs, as defined above, or none."""

@@ -41,7 +41,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from codekiln.languages.python_scan import scan
-from codekiln.languages.resolve import PathIndex, Reference, join, parent
+from codekiln.languages.resolve import ByReference, PathIndex, Reference, join, parent
 
 SUFFIXES = (".py", ".pyx", ".pyi")
 STUB_SUFFIXES = (".pyi", ".py", ".pyx")
@@ -51,7 +51,7 @@ OUTSIDE = ".."  # stands for the folder above the repository's root
 _STANDARD_LIBRARY = sys.stdlib_module_names
 
 
-class PythonResolver:
+class PythonResolver(ByReference):
     """Import statements of Python files, and the files that they need.
 
     Args:

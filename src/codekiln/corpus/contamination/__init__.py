@@ -1,0 +1,1 @@
+"""What repeats test data (DeepSeek-Coder §2.4)."""

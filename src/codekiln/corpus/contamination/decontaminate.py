@@ -1,0 +1,248 @@
+"""Files that hold test data are dropped: any 10 words in a row shared, or a short text exactly.
+
+The paper's rule, with its open points decided here:
+
+- A gram is a word n-gram as `grams` defines it: case, layout and punctuation do not matter.
+- Test strings of 10 words or more: a file that shares any 10-gram with one is dropped. Grams of
+  nothing but numbers are left out, since "0 1 2 3 4 5 6 7 8 9" is no test's own.
+- Test strings of 3 to 9 words: exact match, which here does count punctuation: the string stands
+  in the file, from word boundary to word boundary, with runs of white space as one and ASCII
+  case folded. Common one-liners (`return x + y` is a whole solution in HumanEval) therefore
+  drop clean files too, and single lines of an infilling benchmark (`for i in`) drop very many:
+  the report counts them, and `decontaminate_shortest` raises the 3, up to 10 for no such match.
+- Test strings of fewer than 3 words are not looked for.
+
+What else can hit a clean file: boilerplate inside the test data (licence texts, import blocks,
+prompt templates). The report names each file, the problem and the words they share.
+
+Source: DeepSeek-Coder §2.4 (n-gram filter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from codekiln.corpus.contamination import testdata
+from codekiln.corpus.duplicates.grams import (
+    Hashes,
+    Indices,
+    Words,
+    blocks,
+    grams,
+    plain_gram,
+    plain_words,
+)
+from codekiln.errors import BenchmarkError
+from codekiln.log import Progress
+
+LONG = 10
+SHORTEST = 3
+EXCERPT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """Why a text is dropped: `text` is its number, `shared` the words in question."""
+
+    text: int
+    problem: str
+    rule: Literal["10-gram", "exact"]
+    shared: str
+
+
+class Lookup:
+    """Which of many hashes are in a set: a bit table first, then a binary search.
+
+    Args:
+        keys: sorted, without repeats.
+    """
+
+    def __init__(self, keys: Hashes) -> None:
+        self.keys = keys
+        bits = max(10, (8 * len(keys)).bit_length())
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, dtype=np.bool_)
+        self._table[(keys >> self._shift).view(np.int64)] = True
+
+    def find(self, values: Hashes) -> tuple[Indices, Indices]:
+        """(places in `values`, places in `keys`) of all values that are in the set."""
+        maybe = np.flatnonzero(self._table[(values >> self._shift).view(np.int64)])
+        if not len(maybe):
+            return maybe, maybe
+        places = np.minimum(np.searchsorted(self.keys, values[maybe]), len(self.keys) - 1)
+        sure = self.keys[places] == values[maybe]
+        return maybe[sure], places[sure]
+
+
+class Decontaminator:
+    """Test data, ready to be looked for; goes to worker processes as it is.
+
+    Args:
+        problems: names, for the report.
+        long_grams: sorted hashes of the 10-grams of long test strings.
+        long_problems: for each, the number of the first problem that has it.
+        short: (collapsed text, problem's number) of short test strings.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[str],
+        long_grams: Hashes,
+        long_problems: Indices,
+        short: Sequence[tuple[bytes, int]],
+    ) -> None:
+        self.problems = list(problems)
+        self.long_grams, self.long_problems = long_grams, long_problems
+        self.short = list(short)
+
+    @classmethod
+    def load(cls, locations: Iterable[str], *, shortest: int = SHORTEST) -> Decontaminator:
+        """Read the files and folders that the user names.
+
+        Args:
+            shortest: words from which on a short string is looked for, at least 3.
+
+        Raises:
+            BenchmarkError: missing or damaged, or without any string of 3 words.
+        """
+        files = [file for location in locations for file in testdata.files_of(location)]
+        with Progress("test data", total=sum(f.stat().st_size for f in files), unit="B") as shown:
+            pairs: list[tuple[str, str]] = []
+            for file in files:
+                pairs += testdata.strings(file)
+                shown.advance(file.stat().st_size)
+        found = cls.from_strings(pairs, shortest=shortest)
+        if files and not len(found.long_grams) and not found.short:
+            raise BenchmarkError(
+                ", ".join(map(str, files)), got="no text of 3 words", wanted=testdata.WANTED
+            )
+        return found
+
+    @classmethod
+    def from_strings(
+        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST
+    ) -> Decontaminator:
+        """From (problem, text); a text that stands in several problems counts for the first."""
+        problems: dict[str, int] = {}
+        texts: dict[str, int] = {}
+        for problem, text in pairs:
+            texts.setdefault(text, problems.setdefault(problem, len(problems)))
+        owners = np.array(list(texts.values()), dtype=np.int64)
+        short: dict[bytes, int] = {}
+        long = [np.empty(0, np.uint64)]
+        long_problems = [np.empty(0, np.int64)]
+        for text, owner in texts.items():
+            parts = plain_words(text.encode("utf-8", "surrogatepass"))
+            if shortest <= len(parts) < LONG and not all(map(bytes.isdigit, parts)):
+                short.setdefault(_collapse(text), owner)
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        for numbers, found in blocks(encoded):
+            values, first = grams(found, LONG)
+            worth = _with_letters([encoded[n] for n in numbers], LONG)[first]
+            long.append(values[worth])
+            long_problems.append(owners[numbers][found.text[first[worth]]])
+        keys, places = np.unique(np.concatenate(long), return_index=True)
+        return cls(list(problems), keys, np.concatenate(long_problems)[places], list(short.items()))
+
+    @cached_property
+    def _long(self) -> Lookup:
+        return Lookup(self.long_grams)
+
+    @cached_property
+    def _anchors(self) -> tuple[Lookup, dict[int, list[int]]]:
+        """Short strings by their first three words."""
+        by_anchor: dict[int, list[int]] = {}
+        for number, (text, _) in enumerate(self.short):
+            anchor = plain_gram(plain_words(text)[:SHORTEST])
+            by_anchor.setdefault(anchor, []).append(number)
+        keys = np.array(sorted(by_anchor), dtype=np.uint64)
+        return Lookup(keys), by_anchor
+
+    def check(self, texts: Sequence[str], found: Words) -> list[Hit]:
+        """At most one hit for each text; `found` are the words of `texts`."""
+        hits: dict[int, Hit] = {}
+        if len(self.long_grams):
+            self._check_long(texts, found, hits)
+        if self.short:
+            self._check_short(texts, found, hits)
+        return [hits[text] for text in sorted(hits)]
+
+    def _check_long(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
+        values, first = grams(found, LONG)
+        for place, key in zip(*self._long.find(values), strict=True):
+            word = int(first[place])
+            text = int(found.text[word])
+            if text not in hits:
+                hits[text] = Hit(
+                    text=text,
+                    problem=self.problems[self.long_problems[key]],
+                    rule="10-gram",
+                    shared=_excerpt(texts, found, word, LONG),
+                )
+
+    def _check_short(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
+        lookup, by_anchor = self._anchors
+        values, first = grams(found, SHORTEST)
+        places, keys = lookup.find(values)
+        candidates = {
+            (int(found.text[first[p]]), int(k)) for p, k in zip(places, keys, strict=True)
+        }
+        collapsed: dict[int, bytes] = {}
+        for text, key in sorted(candidates):
+            if text in hits:
+                continue
+            if text not in collapsed:
+                collapsed[text] = _collapse(texts[text])
+            for number in by_anchor[int(lookup.keys[key])]:
+                wanted, problem = self.short[number]
+                if _stands_in(wanted, collapsed[text]):
+                    shared = wanted.decode("utf-8", "replace")
+                    hits[text] = Hit(
+                        text=text, problem=self.problems[problem], rule="exact", shared=shared
+                    )
+                    break
+
+
+def _with_letters(texts: Sequence[bytes], n: int) -> npt.NDArray[np.bool_]:
+    """For each word: whether the n-gram that it begins holds anything but numbers."""
+    other = [not word.isdigit() for text in texts for word in plain_words(text)]
+    total = np.concatenate([[0], np.cumsum(np.array(other, dtype=np.int64)), np.zeros(n, np.int64)])
+    total[len(other) + 1 :] = total[len(other)]
+    worth: npt.NDArray[np.bool_] = total[n:] > total[:-n]
+    return worth
+
+
+def _collapse(text: str) -> bytes:
+    """Runs of white space as one blank, ASCII in lower case, nothing at the ends."""
+    return b" ".join(text.encode("utf-8", "surrogatepass").lower().split())
+
+
+def _stands_in(wanted: bytes, text: bytes) -> bool:
+    """Whether `wanted` stands in `text` without cutting a word at its ends."""
+    place = text.find(wanted)
+    while place >= 0:
+        end = place + len(wanted)
+        # a cut word would join with its neighbour byte into one
+        left = plain_words(text[max(place - 1, 0) : place + 1])
+        right = plain_words(text[end - 1 : end + 1])
+        cut_left = place > 0 and len(left) == 1 and len(left[0]) == 2
+        cut_right = end < len(text) and len(right) == 1 and len(right[0]) == 2
+        if not cut_left and not cut_right:
+            return True
+        place = text.find(wanted, place + 1)
+    return False
+
+
+def _excerpt(texts: Sequence[str], found: Words, word: int, n: int) -> str:
+    """The n words from `word` on, as they stand in the text."""
+    number = int(found.text[word])
+    data = texts[number].encode("utf-8", "surrogatepass")
+    offset = found.offsets[number]
+    piece = data[found.starts[word] - offset : found.ends[word + n - 1] - offset]
+    return " ".join(piece.decode("utf-8", "replace").split())[:EXCERPT]

@@ -1,0 +1,1 @@
+"""What stands in the corpus twice (DeepSeek-Coder §2.3)."""

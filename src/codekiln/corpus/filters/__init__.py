@@ -1,0 +1,1 @@
+"""Which files are worth training on (DeepSeek-Coder §2.1)."""

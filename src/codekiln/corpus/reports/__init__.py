@@ -1,0 +1,1 @@
+"""What a build did, as a value, tables and a page."""

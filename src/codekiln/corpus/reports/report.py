@@ -1,0 +1,220 @@
+"""What a build read, kept and dropped, and why: a value, and its JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from codekiln.corpus.duplicates.dedup import Duplicate
+from codekiln.errors import SourceError
+from codekiln.storage import read_json, write_json
+
+REPORT = "report.json"
+NEAR_DUPLICATE = "near-duplicate repository"
+EXAMPLES = 3
+TOP = 20
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """One corpus in numbers; sizes in bytes of UTF-8.
+
+    Args:
+        repositories: given, built, failed, near_duplicates, empty (built, but no file was kept).
+        failures: location and problem of each that failed.
+        files: seen, kept, dropped.
+        bytes: read (decoded text of known languages), kept, documents (headers included).
+        dropped: by reason: files, bytes, examples (up to three paths).
+        languages: by language: files, bytes; of what is in the corpus.
+        documents: by split: documents, single_file, bytes.
+        held_out: names of the repositories kept out of training.
+        near_duplicates: name, kept (in favour of which), similarity, exact.
+        contamination: files, problems (by problem: files), exact (by short string: files),
+            examples.
+        order: kind, edges, violations (share of edges whose dependency comes later), documents,
+            single_file (documents of one file).
+        run: seconds, cpu_seconds (all of them, earlier parts of a resumed build included),
+            megabytes_per_cpu_second (of bytes read), peak_memory_bytes (of one process),
+            processes.
+        nothing_to_do: this run found the corpus finished.
+    """
+
+    repositories: dict[str, int]
+    failures: list[Row]
+    files: dict[str, int]
+    bytes: dict[str, int]
+    dropped: dict[str, Row]
+    languages: dict[str, dict[str, int]]
+    documents: dict[str, dict[str, int]]
+    held_out: list[str]
+    near_duplicates: list[Row]
+    contamination: Row
+    order: Row
+    run: Row
+    nothing_to_do: bool = False
+
+    def save(self, folder: Path) -> None:
+        """Write `report.json`."""
+        values = asdict(self)
+        del values["nothing_to_do"]
+        write_json(folder / REPORT, values)
+
+    @classmethod
+    def load(cls, folder: Path, *, nothing_to_do: bool = False) -> Self:
+        """Read a corpus's `report.json`.
+
+        Raises:
+            SourceError: there is none, or it is not a report of this version.
+        """
+        path = Path(folder) / REPORT
+        if not path.exists():
+            raise SourceError(
+                folder,
+                got=f"no {REPORT}",
+                wanted="the folder of a finished corpus",
+                remedy="codekiln corpus build RECIPE",
+            )
+        values = read_json(path)
+        wanted = {field.name for field in fields(cls)} - {"nothing_to_do"}
+        if not isinstance(values, dict) or set(values) != wanted:
+            raise SourceError(path, got="another layout", wanted=", ".join(sorted(wanted)))
+        return cls(**values, nothing_to_do=nothing_to_do)
+
+
+def summarise(
+    pieces: Iterable[Mapping[str, Any]],
+    *,
+    failures: Iterable[Row],
+    duplicates: Iterable[Duplicate],
+    held_out: Iterable[str],
+    order: str,
+    run: Row,
+) -> BuildReport:
+    """Add up the facts of all pieces.
+
+    Args:
+        pieces: facts as `ingest` leaves them, in order of the plan.
+        failures: of repositories that could not even be opened.
+    """
+    every = [facts for piece in pieces for facts in piece["repositories"]]
+    built = [facts for facts in every if "failed" not in facts]
+    failed = [*failures, *({"location": f["location"], "problem": f["failed"]}
+                           for f in every if "failed" in f)]  # fmt: skip
+    copies = {duplicate.name: duplicate for duplicate in duplicates}
+    kept = [facts for facts in built if facts["name"] not in copies]
+    dropped = _dropped(built, copies)
+    documents = _documents(kept, set(held_out))
+    size = {
+        "read": sum(f["bytes_read"] for f in built),
+        "kept": sum(row["bytes"] for f in kept for row in f["languages"].values()),
+        "documents": sum(row["bytes"] for row in documents.values()),
+    }
+    return BuildReport(
+        repositories={
+            "given": len(every) + len(failed) - sum("failed" in f for f in every),
+            "built": len(built),
+            "failed": len(failed),
+            "near_duplicates": len(copies),
+            "empty": sum(not f["languages"] for f in built),
+        },
+        failures=failed,
+        files={
+            "seen": sum(f["files_seen"] for f in built),
+            "kept": sum(row["files"] for f in kept for row in f["languages"].values()),
+            "dropped": sum(row["files"] for row in dropped.values()),
+        },
+        bytes=size,
+        dropped=dropped,
+        languages=_languages(kept),
+        documents=documents,
+        held_out=sorted(held_out),
+        near_duplicates=[asdict(copies[name]) for name in sorted(copies)],
+        contamination=_contamination(built),
+        order=_order(kept, order, documents),
+        run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
+    )
+
+
+def _rate(size: int, seconds: float) -> float:
+    return round(size / 1e6 / seconds, 2) if seconds else 0.0
+
+
+def _dropped(built: list[Row], copies: Mapping[str, Duplicate]) -> dict[str, Row]:
+    total: dict[str, Row] = {}
+
+    def add(reason: str, files: int, size: int, examples: Iterable[str]) -> None:
+        row = total.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
+        row["files"] += files
+        row["bytes"] += size
+        row["examples"] += list(examples)[: EXAMPLES - len(row["examples"])]
+
+    for facts in built:
+        name = facts["name"]
+        for reason, row in facts["dropped"].items():
+            paths = (f"{name}/{path}" for path in row["examples"])
+            add(reason, row["files"], row["bytes"], paths)
+        if name in copies:
+            rows = facts["languages"].values()
+            add(
+                NEAR_DUPLICATE,
+                sum(row["files"] for row in rows),
+                sum(row["bytes"] for row in rows),
+                [f"{name} (a copy of {copies[name].kept})"],
+            )
+    return dict(sorted(total.items(), key=lambda item: (-item[1]["files"], item[0])))
+
+
+def _languages(kept: list[Row]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
+    for facts in kept:
+        for name, row in facts["languages"].items():
+            mine = total.setdefault(name, {"files": 0, "bytes": 0})
+            mine["files"] += row["files"]
+            mine["bytes"] += row["bytes"]
+    return dict(sorted(total.items(), key=lambda item: (-item[1]["bytes"], item[0])))
+
+
+def _documents(kept: list[Row], held_out: set[str]) -> dict[str, dict[str, int]]:
+    """By split, as finally decided: whole repositories in `held_out` are out, whatever was."""
+    names = ("documents", "single_file", "bytes")
+    total = {split: dict.fromkeys(names, 0) for split in ("train", "held_out")}
+    for facts in kept:
+        for split, row in facts["splits"].items():
+            final = facts.get("final_split", split)
+            for name in names:
+                total["held_out" if facts["name"] in held_out else final][name] += row[name]
+    return total
+
+
+def _contamination(built: list[Row]) -> Row:
+    problems: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
+    examples: list[Row] = []
+    for facts in built:
+        problems.update(facts.get("problems", {}))
+        exact.update(facts.get("exact", {}))
+        hits = facts.get("hits", [])[: TOP - len(examples)]
+        examples += [{"repository": facts["name"], **hit} for hit in hits]
+    return {
+        "files": problems.total(),
+        "problems": dict(problems.most_common(TOP)),
+        "exact": dict(exact.most_common(TOP)),
+        "examples": examples,
+    }
+
+
+def _order(kept: list[Row], kind: str, documents: Mapping[str, Mapping[str, int]]) -> Row:
+    edges = sum(facts["edges"] for facts in kept)
+    backwards = sum(facts["edges"] * facts["violations"] for facts in kept)
+    return {
+        "kind": kind,
+        "edges": edges,
+        "violations": round(backwards / edges, 6) if edges else 0.0,
+        "documents": sum(row["documents"] for row in documents.values()),
+        "single_file": sum(row["single_file"] for row in documents.values()),
+    }

@@ -1,0 +1,1 @@
+"""Where repositories come from: folders, git, archives, rows of files."""

@@ -1,0 +1,176 @@
+"""Near-duplicates against exact Jaccard similarities and against datasketch's decisions."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from codekiln.corpus.duplicates.dedup import (
+    Candidate,
+    Sketch,
+    band_rows,
+    bands,
+    find_duplicates,
+    similarity,
+)
+from codekiln.corpus.duplicates.grams import grams, mix, words
+
+
+def hashes(numbers: range | list[int]) -> np.ndarray:
+    return mix(np.array(list(numbers), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def signature_of(numbers: range | list[int], bins: int = 256) -> np.ndarray:
+    sketch = Sketch(bins)
+    sketch.add_hashes(hashes(numbers))
+    signature = sketch.signature()
+    assert signature is not None
+    return signature
+
+
+def text_signature(text: str) -> np.ndarray:
+    sketch = Sketch()
+    sketch.add(words([text.encode()]))
+    signature = sketch.signature()
+    assert signature is not None
+    return signature
+
+
+def pair(size: int, jaccard: float, start: int) -> tuple[range, range, float]:
+    shared = round(2 * size * jaccard / (1 + jaccard))
+    left, right = (
+        range(start, start + size),
+        range(start + size - shared, start + 2 * size - shared),
+    )
+    return left, right, shared / (2 * size - shared)
+
+
+# sizes below, near and far above the 256 bins: dense, half-empty and full signatures
+@pytest.mark.parametrize("size", [20, 200, 2000])
+@pytest.mark.parametrize("jaccard", [0.0, 0.3, 0.7, 0.9])
+def test_the_estimate_is_the_exact_jaccard_on_average(size: int, jaccard: float) -> None:
+    rounds = 150
+    estimates, exact = [], 0.0
+    for round_ in range(rounds):
+        left, right, exact = pair(size, jaccard, round_ * 10_000)
+        estimates.append(similarity(signature_of(left), signature_of(right)))
+    # a bin's spread is that of a coin; small sets have fewer independent bins than 256
+    independent = min(size, 256) / 3
+    spread = (exact * (1 - exact) / independent) ** 0.5
+    assert abs(np.mean(estimates) - exact) <= 4 * spread / rounds**0.5 + 1e-9
+    assert np.std(estimates) <= 1.5 * spread + 1e-9
+
+
+def test_blocks_and_repeats_do_not_matter() -> None:
+    text = " ".join(f"w{i % 900}" for i in range(5000))
+    once, twice = Sketch(), Sketch()
+    once.add(words([text.encode()]))
+    twice.add(words([text.encode(), text.encode()]))
+    twice.add(words([text.encode()]))
+    assert np.array_equal(once.signature(), twice.signature())
+
+
+def test_shingles_of_dropped_texts_are_left_out() -> None:
+    kept, dropped = b"one two three four five six", b"a b c d e f g h"
+    with_drop, alone = Sketch(), Sketch()
+    with_drop.add(words([dropped, kept]), drop=[0])
+    alone.add(words([kept]))
+    assert np.array_equal(with_drop.signature(), alone.signature())
+
+
+def test_nothing_to_compare() -> None:
+    sketch = Sketch()
+    sketch.add(words([b"too few words"]))
+    assert sketch.signature() is None
+    empty = {n: Candidate(digest=n, signature=None) for n in "ab"}
+    assert find_duplicates(empty, 0.7) == []
+
+
+def test_bands_meet_at_the_threshold() -> None:
+    rows = band_rows(256, 0.7)
+    assert 1 - (1 - 0.7**rows) ** (256 // rows) >= 0.99
+    assert 1 - (1 - 0.7 ** (rows + 1)) ** (256 // (rows + 1)) < 0.99
+    met = 0
+    for round_ in range(200):
+        left, right, _ = pair(3000, 0.72, round_ * 10_000)
+        met += bool(set(bands(signature_of(left), 0.7)) & set(bands(signature_of(right), 0.7)))
+    assert met >= 194
+
+
+def test_groups_keep_the_first_name_and_name_it() -> None:
+    base = range(4000)
+    repositories = {
+        "b": Candidate(digest="1", signature=signature_of(base)),
+        "a": Candidate(digest="1", signature=signature_of(base)),
+        "c": Candidate(digest="2", signature=signature_of(range(200, 4000))),
+        "d": Candidate(digest="3", signature=signature_of(range(50_000, 54_000))),
+        "e": Candidate(digest="2", signature=signature_of(range(200, 4000))),
+    }
+    found = find_duplicates(repositories, 0.7)
+    assert [(d.name, d.kept, d.exact) for d in found] == [
+        ("b", "a", True),
+        ("c", "a", False),
+        ("e", "a", True),
+    ]
+    assert 0.9 < found[1].similarity < 1
+    shuffled = dict(sorted(repositories.items(), reverse=True))
+    assert find_duplicates(shuffled, 0.7) == found
+
+
+def variants(seed: int) -> dict[str, list[str]]:
+    """Families of token lists; each member of a family changes a share of the words."""
+    random_ = random.Random(seed)
+    texts = {}
+    for family in range(12):
+        base = [f"f{family}w{random_.randrange(3000)}" for _ in range(2000)]
+        for member, changed in enumerate((0.0, 0.01, 0.02, 0.2, 0.6)):
+            parts = [w if random_.random() >= changed else f"x{random_.random()}" for w in base]
+            texts[f"{family:02d}-{member}"] = parts
+    return texts
+
+
+def test_decisions_are_datasketchs_and_the_exact_ones() -> None:
+    datasketch = pytest.importorskip("datasketch")
+    texts = variants(1)
+    shingles = {n: {tuple(t[i : i + 5]) for i in range(len(t) - 4)} for n, t in texts.items()}
+    ours = {n: text_signature(" ".join(t)) for n, t in texts.items()}
+    theirs = {}
+    for name, gram_set in shingles.items():
+        theirs[name] = datasketch.MinHash(num_perm=256)
+        theirs[name].update_batch([" ".join(g).encode() for g in gram_set])
+    names = sorted(texts)
+    decided, agreed_with_exact, agreed_with_peer = 0, 0, 0
+    for index, left in enumerate(names):
+        for right in names[:index]:
+            union = shingles[left] | shingles[right]
+            exact = len(shingles[left] & shingles[right]) / len(union)
+            estimate = similarity(ours[left], ours[right])
+            assert abs(estimate - exact) < 0.15
+            if abs(exact - 0.7) < 0.1:
+                continue  # too near the threshold for any estimate of 256 bins
+            decided += 1
+            agreed_with_exact += (estimate >= 0.7) == (exact >= 0.7)
+            agreed_with_peer += (estimate >= 0.7) == (theirs[left].jaccard(theirs[right]) >= 0.7)
+    assert decided > 1500
+    assert agreed_with_exact == agreed_with_peer == decided
+
+
+def test_grouping_finds_what_all_pairs_find() -> None:
+    texts = variants(2)
+    candidates = {
+        n: Candidate(digest=n, signature=text_signature(" ".join(t))) for n, t in texts.items()
+    }
+    dropped = {d.name: d.kept for d in find_duplicates(candidates, 0.7)}
+    for family in range(12):
+        for member in range(1, 5):
+            name = f"{family:02d}-{member}"
+            shingles = [
+                set(grams(words([" ".join(texts[f"{family:02d}-{m}"]).encode()]), 5)[0].tolist())
+                for m in (0, member)
+            ]
+            exact = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+            assert (name in dropped) == (exact >= 0.7), (name, exact)
+            if name in dropped:
+                assert dropped[name] == f"{family:02d}-0"
