@@ -12,7 +12,7 @@ from rich.table import Table
 import benchmarks
 from benchmarks.rows import Row
 
-NOT_BENCHMARKS = {"__main__", "rows"}
+NOT_BENCHMARKS = {"__main__", "fetch", "rows"}
 
 
 def main(names: list[str]) -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row, paired
-from codekiln.corpus.duplicates.dedup import Sketch
 from codekiln.corpus.duplicates.grams import BLOCK_BYTES, blocks
+from codekiln.corpus.duplicates.sketch import Sketch
 
 TARGET = "at least 20"
 PEER_BYTES = 3_000_000

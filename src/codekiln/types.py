@@ -54,6 +54,7 @@ class Span:
 
     `text[start:body]` is the path header, `text[body:end]` the file's own text with the final
     newline that every file of a document ends with. Spans touch: the next starts at `end`.
+    `licence` is an SPDX expression where one is known.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Span:
     start: int
     body: int
     end: int
+    licence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

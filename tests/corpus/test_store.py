@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
@@ -126,7 +127,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         list(read_documents(tmp_path))
 
 
-def test_copy_drops_and_moves(tmp_path: Path) -> None:
+def test_copy_moves_and_repeats(tmp_path: Path) -> None:
     rows = [(document(f"{n}-{s}", source=n), "train") for n in "abc" for s in range(3)]
     fill(tmp_path, [rows])
     copied = tmp_path / "copy" / DOCUMENTS / "0.parquet"
@@ -134,13 +135,13 @@ def test_copy_drops_and_moves(tmp_path: Path) -> None:
     count = copy_documents(
         tmp_path / DOCUMENTS / "00000.parquet",
         copied,
-        drop=frozenset("a"),
         splits={"b": "held_out"},
+        copies=np.array([1, 0, 3, 2, 2, 2, 0, 0, 1], np.int16),
     )
-    assert count == 6
+    assert count == 6  # what has no copy is not written
     folder = tmp_path / "copy"
-    assert [d.id for d in read_documents(folder)] == [d.id for d, _ in rows if d.source != "a"]
-    assert {d.source for d in read_documents(folder, "held_out")} == {"b"}
+    assert [d.id for d in read_documents(folder, "train")] == ["a-0", "a-2", "a-2", "a-2", "c-2"]
+    assert [d.id for d in read_documents(folder, "held_out")] == ["b-0", "b-1", "b-2"]
 
 
 def test_after_an_error_nothing_claims_to_be_whole(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
-"""The corpus build: read and order, find near-duplicates, finish; resumable at every step.
+"""The corpus build: read, decide, compose, finish; resumable at every step.
 
-1. Each batch of repositories becomes `stages/<key>/` (`ingest`): in parallel, one folder at a
-   time by atomic rename. The key follows from the repositories' names and revisions, so that a
-   changed repository redoes its own batch only.
-2. All signatures together say which repositories are near-duplicates; then it is settled which
-   are held out.
-3. A shard without dropped or moved repositories is taken as it is (a hard link); the others are
-   copied without these. The folder `documents/` takes its name when it is whole.
+1. Each batch of repositories is read into `stages/<key>/` (`steps.read`): in parallel, one folder
+   at a time by atomic rename. The key follows from the repositories' names and revisions, so that
+   a changed repository redoes its own batch only.
+2. All signatures together say what is a duplicate (`steps.decide`).
+3. What is left of each batch is ordered and written into `stages/<key>-…/` (`steps.compose`): in
+   parallel again. Settings that act only here read nothing again when they change.
+4. It is settled which repositories are held out, and `documents/` takes its name when it is whole
+   (`steps.finish`).
 
 A build killed at any moment and started again gives the same bytes in `documents/` as one that
 was never stopped, and so does one with more processes.
@@ -17,41 +18,33 @@ Source: DeepSeek-Coder §2.1-2.4 (the order of the steps).
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codekiln.corpus.contamination import testdata
 from codekiln.corpus.contamination.decontaminate import Decontaminator
-from codekiln.corpus.duplicates.dedup import Candidate, Duplicate, find_duplicates
-from codekiln.corpus.ingest import Batch, Context, ingest
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
 from codekiln.corpus.reports.report import BuildReport, summarise
-from codekiln.corpus.settings import CorpusSettings
-from codekiln.corpus.store import DOCUMENTS, INDEX, Split, copy_documents, row_count, write_index
+from codekiln.corpus.settings import COMPOSE_ONLY, CorpusSettings
+from codekiln.corpus.steps.compose import Piece, compose_batch
+from codekiln.corpus.steps.context import Batch, Context, Facts
+from codekiln.corpus.steps.decide import Dropped, decide_duplicates
+from codekiln.corpus.steps.finish import finish, sizes
+from codekiln.corpus.steps.read import read_batch
+from codekiln.corpus.store import DOCUMENTS, INDEX, Split
 from codekiln.errors import CodekilnError, SourceError, UserError
 from codekiln.log import Progress, logger
 from codekiln.processes import peak_memory_bytes, process_count, run_all
-from codekiln.storage import (
-    Manifest,
-    atomic_path,
-    fingerprint,
-    fingerprint_file,
-    only_one,
-    read_json,
-)
+from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, read_json
 
-VERSION = 2  # raised when the same input and settings come to give other documents
+VERSION = 3  # raised when the same input and settings come to give other documents
 STAGES = "stages"
 FINISHED = "corpus"  # the manifest's entry of the whole
 MANY_HITS = 0.05  # a larger share of files than this is hardly all leaked test data
-LATER = {"repositories", "dedup_threshold"}  # settings that no piece of step 1 depends on
 
 
 def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int = 0) -> BuildReport:
@@ -72,13 +65,12 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
     made_from = fingerprint(
         {
             "version": VERSION,
-            "settings": settings.model_dump(mode="json", exclude=LATER),
+            "settings": settings.model_dump(mode="json", exclude=COMPOSE_ONLY),
             "seed": seed,
-            "alone": len(plan.sources) == 1,
             "test data": [fingerprint_file(file) for file in test_files],
         }
     )
-    whole = fingerprint([made_from, settings.dedup_threshold, asdict(plan)])
+    whole = fingerprint([made_from, settings.model_dump(mode="json"), asdict(plan)])
     created = not out.exists()
     with only_one(out), _nothing_left(out if created else None):
         manifest = Manifest(out / "manifest.json", made_from)
@@ -109,7 +101,7 @@ def _nothing_left(out: Path | None) -> Iterator[None]:
 
 
 class _Build:
-    """One run of the three steps."""
+    """One run of the four steps."""
 
     def __init__(
         self, plan: Plan, context: Context, out: Path, manifest: Manifest, processes: int
@@ -118,95 +110,129 @@ class _Build:
         self.manifest, self.processes = manifest, processes
         self.batches = plan.batches()
         self.stages = out / STAGES
+        self.costs: list[Facts] = []
 
     def run(self, whole: str, started: float) -> BuildReport:
-        self._ingest_all()
-        pieces = [read_json(self.stages / key / "facts.json") for key in self.batches]
-        built = _built(pieces)
+        read = self._read_all()
+        built = _built(read)
         if not built:
-            raise none_left([*self.plan.failures, *_failures(pieces)])
-        duplicates = self._duplicates(built)
-        left = {n: f["family"] for n, f in built.items() if f["splits"]}
-        for duplicate in duplicates:
-            left.pop(duplicate.name, None)
+            raise none_left([*self.plan.failures, *_failures(read)])
+        by_batch = {key: piece["repositories"] for key, piece in read.items()}
+        dropped, duplicates = decide_duplicates(
+            self.context.settings, self.stages, by_batch, self.out
+        )
+        pieces = self._pieces(dropped)
+        composed, faults = self._compose_all(pieces)
+        left = {n: built[n]["family"] for n, facts in composed.items() if facts["splits"]}
         if not left:
             raise SourceError(
                 "[corpus] repositories",
-                got=f"no file of {len(built)} repositories was kept: {_reasons(built)}",
+                got=f"no file of {len(built)} repositories was kept: {_reasons(built, composed)}",
                 wanted="source files that pass the rules",
             )
-        apart, moved = self._split(left, built)
-        self._finish(frozenset(d.name for d in duplicates), moved)
+        apart, moved = self._split(left)
+        for name, split in moved.items():
+            composed[name]["final_split"] = split
+        names = {piece.name: [s.name for s in piece.sources] for piece in pieces}
+        finish(self.out, self.stages, names, moved, self.manifest, FINISHED)
         report = summarise(
-            pieces,
-            failures=[asdict(failure) for failure in self.plan.failures],
+            [facts for piece in read.values() for facts in piece["repositories"]],
+            composed,
+            failures=[asdict(failure) for failure in [*self.plan.failures, *faults]],
             duplicates=duplicates,
             held_out=apart,
             order=self.context.settings.order,
-            run=self._costs(pieces, started),
+            run=self._costs(started),
         )
         _warn_of_test_data(report)
         report.save(self.out)
-        if not _failures(pieces):  # what failed may be readable the next time
-            self.manifest.add(FINISHED, made_from=whole, sizes=_sizes(self.out / DOCUMENTS))
-        self._drop_stale()
+        if not faults and not _failures(read):  # what failed may be readable the next time
+            self.manifest.add(FINISHED, made_from=whole, sizes=sizes(self.out / DOCUMENTS))
+        self._drop_stale(pieces)
         return report
 
-    # ---- step 1 ----
+    # ---- step 1: read ----
 
-    def _ingest_all(self) -> None:
+    def _read_all(self) -> dict[str, Facts]:
         tasks = [
             Batch(key=key, sources=sources)
             for key, sources in self.batches.items()
-            if not self._whole(key, self.stages / key)
+            if not self._whole(key)
         ]
         again = tuple(f"{task.key}-" for task in tasks)  # and what was made from these
         self.manifest.discard(
             *(task.key for task in tasks),
             *(piece for piece in self.manifest.entries if piece.startswith(again)),
         )
-        total = sum(len(task.sources) for task in tasks)
-        with Progress("reading repositories", total=total, unit="repositories") as shown:
+        self._run(read_batch, tasks, "reading repositories", sum(len(t.sources) for t in tasks))
+        return {key: self._facts(key) for key in self.batches}
+
+    def _run(self, function: Any, tasks: list[Any], title: str, total: int) -> None:
+        with Progress(title, total=total, unit="repositories") as shown:
             meter = _Meter(shown)
             if min(self.processes, len(tasks)) <= 1:
                 for task in tasks:
-                    self._done(ingest(self.context, task, meter.count))
+                    self._done(function(self.context, task, meter.count))
                 return
-            for facts in run_all(ingest, self.context, tasks, self.processes):
+            for facts in run_all(function, self.context, tasks, self.processes):
                 self._done(facts)
                 for repository in facts["repositories"]:
                     meter.count(repository)
 
-    def _done(self, facts: dict[str, Any]) -> None:
-        if not _failures([facts]):
-            key = facts["key"]
-            self.manifest.add(key, sizes=_sizes(self.stages / key))
+    def _done(self, facts: Facts) -> None:
+        if not any("failed" in repository for repository in facts["repositories"]):
+            self.manifest.add(facts["piece"], sizes=sizes(self.stages / facts["piece"]))
 
-    def _whole(self, piece: str, path: Path) -> bool:
+    def _whole(self, piece: str) -> bool:
         """Whether a piece is done, and its files have the sizes they had then."""
-        return piece in self.manifest and self.manifest[piece].get("sizes") == _sizes(path)
+        return piece in self.manifest and self.manifest[piece].get("sizes") == sizes(
+            self.stages / piece
+        )
 
-    # ---- step 2 ----
+    def _facts(self, piece: str) -> Facts:
+        facts: Facts = read_json(self.stages / piece / "facts.json")
+        self.costs.append(facts)
+        return facts
 
-    def _duplicates(self, built: dict[str, dict[str, Any]]) -> list[Duplicate]:
+    # ---- step 3: compose ----
+
+    def _pieces(self, dropped: Dropped) -> list[Piece]:
+        """What is to be composed, under names that follow from all that it depends on."""
         settings = self.context.settings
-        if settings.dedup == "none":
-            return []
-        candidates: dict[str, Candidate] = {}
-        for key, sources in self.batches.items():
-            signatures = np.load(self.stages / key / "signatures.npy")
-            for source, signature in zip(sources, signatures, strict=True):
-                facts = built.get(source.name)
-                if facts is not None and facts["splits"]:
-                    candidates[source.name] = Candidate(
-                        digest=facts["digest"],
-                        signature=signature if facts["has_signature"] else None,
-                    )
-        return find_duplicates(candidates, settings.dedup_threshold)
+        made_from = fingerprint(
+            [
+                VERSION,
+                settings.model_dump(
+                    mode="json", include=COMPOSE_ONLY - {"repositories", "dedup_threshold"}
+                ),
+                self.context.alone,
+            ]
+        )
+        return [
+            Piece(
+                key=key,
+                name=f"{key}-{fingerprint([made_from, sorted(dropped[key])])[:20]}",
+                sources=sources,
+                duplicates=dropped[key],
+            )
+            for key, sources in self.batches.items()
+        ]
 
-    def _split(
-        self, left: dict[str, str], built: dict[str, dict[str, Any]]
-    ) -> tuple[list[str], dict[str, Split]]:
+    def _compose_all(self, pieces: list[Piece]) -> tuple[dict[str, Facts], list[Failure]]:
+        """Facts of the repositories that have files, by name; and what failed."""
+        tasks = [piece for piece in pieces if not self._whole(piece.name)]
+        self.manifest.discard(*(task.name for task in tasks))
+        self._run(compose_batch, tasks, "composing documents", sum(len(t.sources) for t in tasks))
+        every = [f for piece in pieces for f in self._facts(piece.name)["repositories"]]
+        return {facts["name"]: facts for facts in every if "failed" not in facts}, [
+            Failure(location=facts["name"], problem=f"{facts['name']}: {facts['failed']}")
+            for facts in every
+            if "failed" in facts
+        ]
+
+    # ---- step 4: finish ----
+
+    def _split(self, left: dict[str, str]) -> tuple[list[str], dict[str, Split]]:
         """(names held out, repositories that are not in the split they were written with)."""
         settings, seed = self.context.settings, self.context.seed
         if settings.held_out_unit == "sample":
@@ -216,56 +242,23 @@ class _Build:
         for name, family in left.items():
             if (name in apart) != (chance(seed, family) < settings.held_out_rate):
                 moved[name] = "held_out" if name in apart else "train"
-                built[name]["final_split"] = moved[name]
         return sorted(apart), moved
 
-    # ---- step 3 ----
-
-    def _finish(self, drop: frozenset[str], moved: dict[str, Split]) -> None:
-        """Bring `documents/` into place."""
-        shards = []
-        with Progress("finishing shards", total=len(self.batches), unit="shards") as shown:
-            for key, sources in self.batches.items():
-                shards.append(self._shard(key, {s.name for s in sources}, drop, moved))
-                shown.advance()
-        self.manifest.discard(FINISHED)  # or a kill would leave these under the old entry
-        with atomic_path(self.out / DOCUMENTS) as folder:
-            folder.mkdir()
-            rows: dict[str, int] = {}
-            for shard in shards:
-                if count := row_count(shard):
-                    name = f"{len(rows):05d}.parquet"
-                    _link(shard, folder / name)
-                    rows[name] = count
-            write_index(folder, rows)
-
-    def _shard(
-        self, key: str, names: set[str], drop: frozenset[str], moved: dict[str, Split]
-    ) -> Path:
-        plain = self.stages / key / "documents.parquet"
-        changes = sorted(drop & names), {n: s for n, s in sorted(moved.items()) if n in names}
-        if not any(changes):
-            return plain
-        piece = f"{key}-{fingerprint(changes)[:20]}"
-        target = self.stages / f"{piece}.parquet"
-        if not self._whole(piece, target):
-            with atomic_path(target) as path:
-                copy_documents(plain, path, drop=drop, splits=moved)
-            self.manifest.add(piece, sizes=_sizes(target))
-        return target
-
-    def _drop_stale(self) -> None:
+    def _drop_stale(self, pieces: list[Piece]) -> None:
         """Remove what earlier builds with other repositories or settings left in `stages/`."""
+        names = {piece.name for piece in pieces}
         for path in self.stages.iterdir():
-            if path.name.partition("-")[0].partition(".")[0] not in self.batches:
+            stem = path.name.partition(".")[0]
+            made_from = "-".join(stem.split("-")[:2])
+            if stem not in self.batches and made_from not in names:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _costs(self, pieces: list[dict[str, Any]], started: float) -> dict[str, Any]:
+    def _costs(self, started: float) -> dict[str, Any]:
         return {
             "seconds": round(time.monotonic() - started, 3),
-            "cpu_seconds": round(sum(piece["cpu_seconds"] for piece in pieces), 3),
+            "cpu_seconds": round(sum(piece["cpu_seconds"] for piece in self.costs), 3),
             "peak_memory_bytes": max(
-                peak_memory_bytes(), *(piece["peak_memory_bytes"] for piece in pieces)
+                peak_memory_bytes(), *(piece["peak_memory_bytes"] for piece in self.costs)
             ),
             "processes": self.processes,
         }
@@ -283,14 +276,14 @@ class _Meter:
         self._shown.advance(note=f"{rate:.1f} MB/s, {facts['name']}")
 
 
-def _built(pieces: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _built(read: Mapping[str, Facts]) -> dict[str, Facts]:
     """Facts of all repositories that did not fail, by name."""
-    every = (facts for piece in pieces for facts in piece["repositories"])
+    every = (facts for piece in read.values() for facts in piece["repositories"])
     return {facts["name"]: facts for facts in every if "failed" not in facts}
 
 
-def _failures(pieces: list[dict[str, Any]]) -> list[Failure]:
-    every = (facts for piece in pieces for facts in piece["repositories"])
+def _failures(read: Mapping[str, Facts]) -> list[Failure]:
+    every = (facts for piece in read.values() for facts in piece["repositories"])
     return [Failure(location=f["location"], problem=f["failed"]) for f in every if "failed" in f]
 
 
@@ -306,9 +299,9 @@ def _warn_of_test_data(report: BuildReport) -> None:
         )
 
 
-def _reasons(built: dict[str, dict[str, Any]]) -> str:
+def _reasons(*parts: Mapping[str, Facts]) -> str:
     total: dict[str, int] = {}
-    for facts in built.values():
+    for facts in (facts for part in parts for facts in part.values()):
         for reason, row in facts["dropped"].items():
             total[reason] = total.get(reason, 0) + row["files"]
     largest = sorted(total.items(), key=lambda item: -item[1])[:4]
@@ -317,8 +310,8 @@ def _reasons(built: dict[str, dict[str, Any]]) -> str:
 
 def _finished(out: Path, manifest: Manifest, whole: str) -> BuildReport | None:
     """The report of this very corpus, if it stands in `out` undamaged, as far as sizes tell."""
-    sizes = _sizes(out / DOCUMENTS)
-    if manifest.entries.get(FINISHED) != {"made_from": whole, "sizes": sizes}:
+    wanted = {"made_from": whole, "sizes": sizes(out / DOCUMENTS)}
+    if manifest.entries.get(FINISHED) != wanted:
         return None
     try:
         read_json(out / DOCUMENTS / INDEX)
@@ -327,21 +320,8 @@ def _finished(out: Path, manifest: Manifest, whole: str) -> BuildReport | None:
         return None
 
 
-def _sizes(path: Path) -> dict[str, int]:
-    """Bytes of a file, or of each file in a folder, by name; empty where there is none."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {file.name: file.stat().st_size for file in files if file.is_file()}
-
-
 def _clear_remains(out: Path) -> None:
     """Remove temporary folders that a killed build left behind."""
     for folder in (out, out / STAGES):
         for path in folder.glob(".*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)

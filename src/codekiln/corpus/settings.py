@@ -12,6 +12,15 @@ from codekiln.languages import table
 from codekiln.recipe import Settings
 
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
+# Settings that act only when documents are composed: changing them reads nothing again.
+COMPOSE_ONLY = {
+    "repositories",
+    "order",
+    "sample",
+    "dedup_threshold",
+    "held_out_rate",
+    "held_out_unit",
+}
 
 
 class CorpusSettings(Settings):
@@ -40,14 +49,16 @@ class CorpusSettings(Settings):
         "subgraph",
         description="one sample per connected subgraph (the paper), or one per repository",
     )
-    dedup: Literal["repository", "none"] = Field(
-        "repository", description="near-duplicates among whole repositories are dropped, or not"
+    dedup: Literal["repository", "subgraph", "file", "none"] = Field(
+        "repository",
+        description="what is dropped as a near-duplicate: whole repositories (the paper), "
+        "connected subgraphs, or single files",
     )
     dedup_threshold: float = Field(
         DEFAULT_THRESHOLD,
         gt=0,
         le=1,
-        description="repositories of at least this Jaccard similarity are near-duplicates",
+        description="what has at least this Jaccard similarity is a near-duplicate",
     )
     dedup_permutations: int = Field(
         256, ge=16, le=4096, description="length of a MinHash signature, a power of two"

@@ -1,6 +1,6 @@
 """Documents on disk: Parquet, one row a document, read and written without holding them all.
 
-    out/documents/00000.parquet …    id, text, kind, source, spans, split
+    out/documents/00000.parquet …    id, text, kind, source, spans, split, language, bytes, copies
     out/documents/index.json         which shards there are, with their rows
 
 The folder takes its name when all of it is written: a reader sees a whole corpus or none.
@@ -11,11 +11,15 @@ Row groups are bounded in bytes, so that reading and writing take the memory of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
@@ -36,6 +40,7 @@ _SPAN = arrow.struct(
         ("start", arrow.int64()),
         ("body", arrow.int64()),
         ("end", arrow.int64()),
+        ("licence", arrow.string()),
     ]
 )
 SCHEMA = arrow.schema(
@@ -46,6 +51,9 @@ SCHEMA = arrow.schema(
         ("source", arrow.string()),
         ("spans", arrow.list_(_SPAN)),
         ("split", arrow.string()),
+        ("language", arrow.string()),  # of most of the text
+        ("bytes", arrow.int64()),  # of the text in UTF-8
+        ("copies", arrow.int16()),  # how often it is read
     ]
 )
 REMEDY = "build the corpus anew: codekiln corpus build RECIPE"
@@ -97,7 +105,11 @@ class DocumentWriter:
         row["text"].append(text)
         row["kind"].append(kind)
         row["source"].append(source)
+        spans = list(spans)
         row["spans"].append([_span_row(span) for span in spans])
+        row["language"].append(_main_language(spans))
+        row["bytes"].append(len(text))
+        row["copies"].append(1)
         row["split"].append(split)
         self.documents += 1
         self._size += len(text)
@@ -142,17 +154,31 @@ def _writer(path: Path) -> parquet.ParquetWriter:
         SCHEMA,
         compression="zstd",
         compression_level=1,
-        use_dictionary=["kind", "source", "split", "spans.list.element.language"],
+        use_dictionary=[
+            "kind",
+            "source",
+            "split",
+            "spans.list.element.language",
+            "spans.list.element.licence",
+        ],
         write_statistics=["source", "split"],  # not of the text: they would repeat it
     )
 
 
-def _span_row(span: Span) -> tuple[str, str, int, int, int]:
-    return span.path, span.language, span.start, span.body, span.end
+def _main_language(spans: Iterable[Span]) -> str:
+    """The language of most of the text; the first by name of several."""
+    size: Counter[str] = Counter()
+    for span in spans:
+        size[span.language] += span.end - span.body
+    return min(size, key=lambda name: (-size[name], name), default="")
+
+
+def _span_row(span: Span) -> tuple[str, str, int, int, int, str | None]:
+    return span.path, span.language, span.start, span.body, span.end, span.licence
 
 
 def read_documents(folder: Path, split: str | None = None) -> Iterator[Document]:
-    """The documents of a corpus, one after the other, in a stable order.
+    """The documents of a corpus, one after the other, in a stable order; copies follow each other.
 
     Args:
         folder: what `codekiln corpus build` wrote.
@@ -233,32 +259,76 @@ def _documents(batch: arrow.RecordBatch, split: str | None) -> Iterator[Document
     for row in range(batch.num_rows):
         if split is not None and columns["split"][row].as_py() != split:
             continue
-        yield Document(
+        document = Document(
             id=columns["id"][row].as_py(),
             text=columns["text"][row].as_py(),
             kind=columns["kind"][row].as_py(),
             source=columns["source"][row].as_py(),
             spans=tuple(Span(**span) for span in columns["spans"][row].as_py()),
         )
+        for _ in range(columns["copies"][row].as_py()):
+            yield document
 
 
 def copy_documents(
-    source: Path, target: Path, *, drop: frozenset[str], splits: dict[str, Split]
+    source: Path,
+    target: Path,
+    *,
+    splits: Mapping[str, Split],
+    copies: npt.NDArray[np.int16] | None = None,
 ) -> int:
-    """Copy a shard without the repositories in `drop`; `splits` overrules theirs by name.
+    """Copy a shard; returns the number of rows written, in row groups no larger than before.
 
-    Returns the number of rows written, in row groups no larger than those of `source`.
+    Args:
+        splits: overrules the split of the repositories that it names.
+        copies: by row: how often a document of the training split counts; without any it is left
+            out. Held-out documents stay as they are, once.
     """
-    rows = 0
+    rows = seen = 0
     with _writer(target) as writer:
         for batch in _batches(source):
             names = batch.column("source").to_pylist()
-            kept = arrow.array([name not in drop for name in names], type=arrow.bool_())
             old = batch.column("split").to_pylist()
             new = [splits.get(name, given) for name, given in zip(names, old, strict=True)]
-            place = batch.schema.get_field_index("split")
-            batch = batch.set_column(place, SCHEMA.field("split"), arrow.array(new)).filter(kept)
+            batch = _with_column(batch, "split", arrow.array(new))
+            if copies is not None:
+                counts = copies[seen : seen + batch.num_rows].copy()
+                counts[np.array(new) == "held_out"] = 1
+                seen += batch.num_rows
+                batch = _with_column(batch, "copies", arrow.array(counts))
+                batch = batch.filter(arrow.array(counts > 0))
             if batch.num_rows:
                 writer.write_batch(batch)
                 rows += batch.num_rows
     return rows
+
+
+def _with_column(batch: arrow.RecordBatch, name: str, values: arrow.Array) -> arrow.RecordBatch:
+    return batch.set_column(batch.schema.get_field_index(name), SCHEMA.field(name), values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentFacts:
+    """What is known of the documents of a shard without their texts, row by row."""
+
+    ids: list[str]
+    kinds: list[str]
+    languages: list[str]
+    sizes: npt.NDArray[np.int64]
+    splits: list[str]
+    sources: list[str]
+
+
+def read_facts(path: Path) -> DocumentFacts:
+    """The facts of one shard's documents."""
+    names = ["id", "kind", "language", "bytes", "split", "source"]
+    rows = parquet.read_table(path, columns=names, use_threads=False)
+    lists = {name: rows.column(name).to_pylist() for name in names if name != "bytes"}
+    return DocumentFacts(
+        ids=lists["id"],
+        kinds=lists["kind"],
+        languages=lists["language"],
+        sizes=rows.column("bytes").to_numpy(),
+        splits=lists["split"],
+        sources=lists["source"],
+    )

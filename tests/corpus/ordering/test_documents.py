@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codekiln.corpus.ordering.documents import arrange, digest, documents, draft, seed_of
+from codekiln.corpus.ordering.graph import build_graph
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.languages.table import path_header
 from codekiln.types import Repository, SourceFile
@@ -85,9 +86,9 @@ def test_ids_follow_from_name_and_content() -> None:
 
 
 def test_edges_and_violations_are_counted() -> None:
-    ordered = arrange(repository(*FILES), PYTHON)
+    ordered = arrange(build_graph(repository(*FILES).files), PYTHON, name="r")
     assert (ordered.edges, ordered.violations) == (1, 0.0)
-    assert arrange(repository(FILES[2]), PYTHON).edges == 0
+    assert arrange(build_graph(repository(FILES[2]).files), PYTHON, name="r").edges == 0
 
 
 def test_random_order_depends_on_seed_and_name_only() -> None:

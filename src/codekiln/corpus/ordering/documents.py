@@ -12,8 +12,9 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from codekiln.corpus.ordering.graph import build_graph
+from codekiln.corpus.ordering.graph import Graph, build_graph
 from codekiln.corpus.ordering.order import sequences, violations
 from codekiln.corpus.settings import CorpusSettings, Order
 from codekiln.languages.table import languages, path_header
@@ -28,27 +29,30 @@ class Arrangement:
         samples: paths, sample by sample.
         edges: dependencies found among the files.
         violations: share of them whose dependency comes later than what needs it.
+        cut_edges: how many lead from one sample to another, because samples have a limit.
     """
 
     samples: tuple[tuple[str, ...], ...]
     edges: int
     violations: float
+    cut_edges: int = 0
 
 
 def arrange(
-    repository: Repository,
+    graph: Graph,
     settings: CorpusSettings,
     *,
+    name: str,
     seed: int = 0,
-    other_paths: Iterable[str] = (),
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Arrangement:
-    """Order the files, by the imports between them.
+    """Order the files of a repository into samples, by the dependencies between them.
 
     Args:
-        other_paths: of files that were dropped: they still tell which folders are packages.
+        name: of the repository; the seed of its ties follows from it.
+        sizes: bytes of each file; needed where samples have a limit.
     """
-    graph = build_graph(repository.files, other_paths=other_paths)
-    own_seed = seed_of(seed, repository.name)
+    own_seed = seed_of(seed, name)
     ordered = sequences(graph, settings.order, own_seed)
     if settings.sample == "repository" and ordered:
         ordered = [_whole(ordered, settings.order, own_seed)]
@@ -114,7 +118,10 @@ def documents(repository: Repository, settings: CorpusSettings, *, seed: int = 0
 
     Source: DeepSeek-Coder §2.2.
     """
-    return list(write(repository, arrange(repository, settings, seed=seed).samples))
+    graph = build_graph(repository.files)
+    return list(
+        write(repository, arrange(graph, settings, name=repository.name, seed=seed).samples)
+    )
 
 
 def draft(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes]) -> Draft:
@@ -127,7 +134,16 @@ def draft(files: Sequence[SourceFile], *, source: str, digests: Sequence[bytes])
         body = start + len(header)
         end = body + sum(map(len, rest))
         parts += (header, *rest)
-        spans.append(Span(path=file.path, language=file.language, start=start, body=body, end=end))
+        spans.append(
+            Span(
+                path=file.path,
+                language=file.language,
+                start=start,
+                body=body,
+                end=end,
+                licence=file.licence,
+            )
+        )
         start = end
     return Draft(
         id=_id(source, files, digests),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from codekiln.corpus.duplicates.dedup import Duplicate
+from codekiln.corpus.steps.compose import DUPLICATE
 from codekiln.errors import SourceError
 from codekiln.storage import read_json, write_json
 
 REPORT = "report.json"
-NEAR_DUPLICATE = "near-duplicate repository"
+NEAR_DUPLICATE = DUPLICATE["repository"]
 EXAMPLES = 3
 TOP = 20
 
@@ -87,28 +87,29 @@ class BuildReport:
 
 
 def summarise(
-    pieces: Iterable[Mapping[str, Any]],
+    read: Sequence[Row],
+    composed: Mapping[str, Row],
     *,
     failures: Iterable[Row],
-    duplicates: Iterable[Duplicate],
+    duplicates: Sequence[Row],
     held_out: Iterable[str],
     order: str,
     run: Row,
 ) -> BuildReport:
-    """Add up the facts of all pieces.
+    """Add up the facts of all repositories.
 
     Args:
-        pieces: facts as `ingest` leaves them, in order of the plan.
+        read: facts as `steps.read` leaves them, in order of the plan.
+        composed: facts as `steps.compose` leaves them, of those that had files, by name.
         failures: of repositories that could not even be opened.
+        duplicates: name, kept, similarity, exact of dropped units.
     """
-    every = [facts for piece in pieces for facts in piece["repositories"]]
-    built = [facts for facts in every if "failed" not in facts]
+    built = [facts for facts in read if "failed" not in facts]
     failed = [*failures, *({"location": f["location"], "problem": f["failed"]}
-                           for f in every if "failed" in f)]  # fmt: skip
-    copies = {duplicate.name: duplicate for duplicate in duplicates}
-    kept = [facts for facts in built if facts["name"] not in copies]
-    dropped = _dropped(built, copies)
+                           for f in read if "failed" in f)]  # fmt: skip
+    kept = [composed[f["name"]] for f in built if f["name"] in composed]
     documents = _documents(kept, set(held_out))
+    dropped = _dropped(built, composed, {row["name"]: row["kept"] for row in duplicates})
     size = {
         "read": sum(f["bytes_read"] for f in built),
         "kept": sum(row["bytes"] for f in kept for row in f["languages"].values()),
@@ -116,11 +117,11 @@ def summarise(
     }
     return BuildReport(
         repositories={
-            "given": len(every) + len(failed) - sum("failed" in f for f in every),
+            "given": len(built) + len(failed),
             "built": len(built),
             "failed": len(failed),
-            "near_duplicates": len(copies),
-            "empty": sum(not f["languages"] for f in built),
+            "near_duplicates": dropped.get(NEAR_DUPLICATE, {}).get("repositories", 0),
+            "empty": sum(not f["kept"] for f in built),
         },
         failures=failed,
         files={
@@ -133,7 +134,7 @@ def summarise(
         languages=_languages(kept),
         documents=documents,
         held_out=sorted(held_out),
-        near_duplicates=[asdict(copies[name]) for name in sorted(copies)],
+        near_duplicates=list(duplicates),
         contamination=_contamination(built),
         order=_order(kept, order, documents),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
@@ -144,28 +145,22 @@ def _rate(size: int, seconds: float) -> float:
     return round(size / 1e6 / seconds, 2) if seconds else 0.0
 
 
-def _dropped(built: list[Row], copies: Mapping[str, Duplicate]) -> dict[str, Row]:
+def _dropped(
+    built: list[Row], composed: Mapping[str, Row], kept_instead: Mapping[str, str]
+) -> dict[str, Row]:
     total: dict[str, Row] = {}
-
-    def add(reason: str, files: int, size: int, examples: Iterable[str]) -> None:
-        row = total.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
-        row["files"] += files
-        row["bytes"] += size
-        row["examples"] += list(examples)[: EXAMPLES - len(row["examples"])]
-
     for facts in built:
         name = facts["name"]
-        for reason, row in facts["dropped"].items():
-            paths = (f"{name}/{path}" for path in row["examples"])
-            add(reason, row["files"], row["bytes"], paths)
-        if name in copies:
-            rows = facts["languages"].values()
-            add(
-                NEAR_DUPLICATE,
-                sum(row["files"] for row in rows),
-                sum(row["bytes"] for row in rows),
-                [f"{name} (a copy of {copies[name].kept})"],
-            )
+        parts = [facts, *([composed[name]] if name in composed else [])]
+        for reason, row in (item for part in parts for item in part["dropped"].items()):
+            mine = total.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
+            mine["files"] += row["files"]
+            mine["bytes"] += row["bytes"]
+            examples = [f"{name}/{path}" for path in row["examples"]]
+            if reason == NEAR_DUPLICATE:
+                mine["repositories"] = mine.get("repositories", 0) + 1
+                examples = [f"{name} (a copy of {kept_instead.get(name, 'another')})"]
+            mine["examples"] += examples[: EXAMPLES - len(mine["examples"])]
     return dict(sorted(total.items(), key=lambda item: (-item[1]["files"], item[0])))
 
 
@@ -196,9 +191,9 @@ def _contamination(built: list[Row]) -> Row:
     exact: Counter[str] = Counter()
     examples: list[Row] = []
     for facts in built:
-        problems.update(facts.get("problems", {}))
-        exact.update(facts.get("exact", {}))
-        hits = facts.get("hits", [])[: TOP - len(examples)]
+        problems.update(facts["problems"])
+        exact.update(facts["exact"])
+        hits = facts["hits"][: TOP - len(examples)]
         examples += [{"repository": facts["name"], **hit} for hit in hits]
     return {
         "files": problems.total(),

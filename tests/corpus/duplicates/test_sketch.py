@@ -7,15 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from codekiln.corpus.duplicates.dedup import (
-    Candidate,
-    Sketch,
-    band_rows,
-    bands,
-    find_duplicates,
-    similarity,
-)
-from codekiln.corpus.duplicates.grams import grams, mix, words
+from codekiln.corpus.duplicates.grams import mix, words
+from codekiln.corpus.duplicates.sketch import Sketch, Sketches, similarity
 
 
 def hashes(numbers: range | list[int]) -> np.ndarray:
@@ -84,39 +77,20 @@ def test_nothing_to_compare() -> None:
     sketch = Sketch()
     sketch.add(words([b"too few words"]))
     assert sketch.signature() is None
-    empty = {n: Candidate(digest=n, signature=None) for n in "ab"}
-    assert find_duplicates(empty, 0.7) == []
 
 
-def test_bands_meet_at_the_threshold() -> None:
-    rows = band_rows(256, 0.7)
-    assert 1 - (1 - 0.7**rows) ** (256 // rows) >= 0.99
-    assert 1 - (1 - 0.7 ** (rows + 1)) ** (256 // (rows + 1)) < 0.99
-    met = 0
-    for round_ in range(200):
-        left, right, _ = pair(3000, 0.72, round_ * 10_000)
-        met += bool(set(bands(signature_of(left), 0.7)) & set(bands(signature_of(right), 0.7)))
-    assert met >= 194
-
-
-def test_groups_keep_the_first_name_and_name_it() -> None:
-    base = range(4000)
-    repositories = {
-        "b": Candidate(digest="1", signature=signature_of(base)),
-        "a": Candidate(digest="1", signature=signature_of(base)),
-        "c": Candidate(digest="2", signature=signature_of(range(200, 4000))),
-        "d": Candidate(digest="3", signature=signature_of(range(50_000, 54_000))),
-        "e": Candidate(digest="2", signature=signature_of(range(200, 4000))),
-    }
-    found = find_duplicates(repositories, 0.7)
-    assert [(d.name, d.kept, d.exact) for d in found] == [
-        ("b", "a", True),
-        ("c", "a", False),
-        ("e", "a", True),
-    ]
-    assert 0.9 < found[1].similarity < 1
-    shuffled = dict(sorted(repositories.items(), reverse=True))
-    assert find_duplicates(shuffled, 0.7) == found
+def test_files_join_to_the_signature_of_all() -> None:
+    texts = [" ".join(f"w{n * k % 97}" for n in range(60)).encode() for k in range(1, 9)]
+    each = Sketches(64, 5, each=True)
+    each.add(["a", "b", "c"], words(texts[:3]))
+    each.add(["d", "e", "f", "g", "h"], words(texts[3:]), drop=[1])
+    alone, whole = Sketch(64), Sketch(64)
+    alone.add(words([texts[1]]))
+    whole.add(words([*texts[:4], *texts[5:]]))
+    assert np.array_equal(each.signature(["b"]), alone.signature())
+    assert np.array_equal(each.signature("abcdefgh"), whole.signature())
+    assert each.signature(["e"]) is None
+    assert each.signature([]) is None
 
 
 def variants(seed: int) -> dict[str, list[str]]:
@@ -155,22 +129,3 @@ def test_decisions_are_datasketchs_and_the_exact_ones() -> None:
             agreed_with_peer += (estimate >= 0.7) == (theirs[left].jaccard(theirs[right]) >= 0.7)
     assert decided > 1500
     assert agreed_with_exact == agreed_with_peer == decided
-
-
-def test_grouping_finds_what_all_pairs_find() -> None:
-    texts = variants(2)
-    candidates = {
-        n: Candidate(digest=n, signature=text_signature(" ".join(t))) for n, t in texts.items()
-    }
-    dropped = {d.name: d.kept for d in find_duplicates(candidates, 0.7)}
-    for family in range(12):
-        for member in range(1, 5):
-            name = f"{family:02d}-{member}"
-            shingles = [
-                set(grams(words([" ".join(texts[f"{family:02d}-{m}"]).encode()]), 5)[0].tolist())
-                for m in (0, member)
-            ]
-            exact = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
-            assert (name in dropped) == (exact >= 0.7), (name, exact)
-            if name in dropped:
-                assert dropped[name] == f"{family:02d}-0"

@@ -1,0 +1,1 @@
+"""The steps of a build: read, decide, compose, finish; each a function over one piece."""

@@ -1,0 +1,62 @@
+"""What all pieces of a build share, and the small values that pass between its steps."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codekiln.corpus.contamination.decontaminate import Decontaminator
+from codekiln.corpus.plan import Source
+from codekiln.corpus.settings import CorpusSettings
+
+EXAMPLES = 3
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What all pieces of a build share."""
+
+    settings: CorpusSettings
+    seed: int
+    stages: Path
+    test_data: Decontaminator
+    alone: bool  # the build has one repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Repositories that are read together; `key` follows from their names and revisions."""
+
+    key: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Drops:
+    """Files dropped, by reason: how many, how many bytes, and the first paths."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
+    examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, reason: str, path: str, size: int) -> None:
+        """Count one file of `size` bytes."""
+        self.files[reason] += 1
+        self.size[reason] += size
+        if len(self.examples[reason]) < EXAMPLES:
+            self.examples[reason].append(path)
+
+    def rows(self) -> dict[str, Facts]:
+        """By reason: files, bytes, examples."""
+        return {
+            reason: {
+                "files": self.files[reason],
+                "bytes": self.size[reason],
+                "examples": self.examples[reason],
+            }
+            for reason in sorted(self.files)
+        }

@@ -1,0 +1,104 @@
+"""The second step: which units of all batches are duplicates; the only one that sees them all.
+
+    duplicates.parquet    name, kept, similarity, exact: every dropped unit
+    compared.parquet      left, right, similarity: every pair that was compared
+
+Both are for people to ask ("codekiln corpus why"); a build makes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from codekiln.corpus.duplicates.decide import Candidates, decide, table
+from codekiln.corpus.duplicates.find import Signatures
+from codekiln.corpus.duplicates.units import read_signatures, read_units
+from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.steps.context import Facts
+from codekiln.storage import atomic_path
+
+DUPLICATES = "duplicates.parquet"
+COMPARED = "compared.parquet"
+EXAMPLES = 1000  # named in the report
+
+Dropped = dict[str, frozenset[str]]  # names of dropped units by batch
+
+
+def decide_duplicates(
+    settings: CorpusSettings, stages: Path, facts: Mapping[str, list[Facts]], out: Path
+) -> tuple[Dropped, list[dict[str, Any]]]:
+    """Find the duplicates of a whole corpus.
+
+    Args:
+        facts: of the repositories of each batch, by its key, in order.
+        out: the folder for the two tables.
+
+    Returns:
+        what each batch loses, and rows (name, kept, similarity, exact) for the report.
+    """
+    if settings.dedup == "none":
+        return {key: frozenset() for key in facts}, []
+    candidates, ends = _candidates(settings, stages, facts)
+    found = decide(candidates, settings.dedup_threshold)
+    decided = table(candidates, found)
+    _save(decided, out / DUPLICATES)
+    names = np.array(candidates.names, dtype=object)
+    pairs = found.compared
+    compared = {
+        "left": arrow.array(names[pairs.left], arrow.string()),
+        "right": arrow.array(names[pairs.right], arrow.string()),
+        "similarity": arrow.array(pairs.similarity),
+    }
+    _save(arrow.table(compared), out / COMPARED)
+    dropped = {}
+    start = 0
+    for key, end in ends.items():
+        inside = found.dropped[(found.dropped >= start) & (found.dropped < end)]
+        dropped[key] = frozenset(names[inside])
+        start = end
+    return dropped, decided.slice(0, EXAMPLES).to_pylist()
+
+
+def _candidates(
+    settings: CorpusSettings, stages: Path, facts: Mapping[str, list[Facts]]
+) -> tuple[Candidates, dict[str, int]]:
+    """All units, and behind which of them each batch ends."""
+    tables, signatures, stars, updated = [], [], [], []
+    ends: dict[str, int] = {}
+    total = 0
+    for key, repositories in facts.items():
+        units = read_units(stages / key)
+        tables.append(units)
+        signatures.append(read_signatures(stages / key, settings.dedup_permutations))
+        owner = units.column("repository").to_numpy()
+        stars.append(_of_repositories(repositories, "stars", -1.0)[owner])
+        updated.append(_of_repositories(repositories, "updated", -np.inf)[owner])
+        total += len(units)
+        ends[key] = total
+    units = arrow.concat_tables(tables)
+    digests = units.column("digest").combine_chunks()
+    raw = np.frombuffer(digests.buffers()[1], dtype="V16") if total else np.empty(0, "V16")
+    return Candidates(
+        names=units.column("name").to_pylist(),
+        digests=raw[digests.offset : digests.offset + total],
+        signed=units.column("signed").to_numpy(),
+        stars=np.concatenate(stars).astype(np.int64),
+        updated=np.concatenate(updated),
+        signatures=Signatures(signatures),
+    ), ends
+
+
+def _of_repositories(repositories: list[Facts], name: str, missing: float) -> Any:
+    values = [facts.get(name) for facts in repositories]
+    return np.array([missing if value is None else value for value in values], np.float64)
+
+
+def _save(rows: arrow.Table, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        parquet.write_table(rows, temporary, compression="zstd")

@@ -1,0 +1,77 @@
+"""The last step: `documents/` takes its name when it is whole.
+
+A shard in which nothing changes any more is taken as it is (a hard link); of the others a copy is
+made, with the split that each repository ended up in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from codekiln.corpus.store import DOCUMENTS, Split, copy_documents, row_count, write_index
+from codekiln.log import Progress
+from codekiln.storage import Manifest, atomic_path, fingerprint
+
+
+def finish(
+    out: Path,
+    stages: Path,
+    pieces: Mapping[str, Iterable[str]],
+    moved: Mapping[str, Split],
+    manifest: Manifest,
+    finished: str,
+) -> None:
+    """Bring `documents/` into place.
+
+    Args:
+        pieces: names of composed folders, with those of their repositories, in order.
+        moved: repositories that are not in the split they were written with.
+        finished: the manifest's entry of the whole corpus, discarded before it is replaced.
+    """
+    shards = []
+    with Progress("finishing shards", total=len(pieces), unit="shards") as shown:
+        for piece, names in pieces.items():
+            shards.append(_shard(stages, piece, set(names), moved, manifest))
+            shown.advance()
+    manifest.discard(finished)  # or a kill would leave these under the old entry
+    with atomic_path(out / DOCUMENTS) as folder:
+        folder.mkdir()
+        rows: dict[str, int] = {}
+        for shard in shards:
+            if count := row_count(shard):
+                name = f"{len(rows):05d}.parquet"
+                _link(shard, folder / name)
+                rows[name] = count
+        write_index(folder, rows)
+
+
+def _shard(
+    stages: Path, piece: str, names: set[str], moved: Mapping[str, Split], manifest: Manifest
+) -> Path:
+    plain = stages / piece / "documents.parquet"
+    changes = {name: split for name, split in sorted(moved.items()) if name in names}
+    if not changes:
+        return plain
+    copy = f"{piece}-{fingerprint(changes)[:20]}"
+    target = stages / f"{copy}.parquet"
+    if not (copy in manifest and manifest[copy].get("sizes") == sizes(target)):
+        with atomic_path(target) as path:
+            copy_documents(plain, path, splits=changes)
+        manifest.add(copy, sizes=sizes(target))
+    return target
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Bytes of a file, or of each file in a folder, by name; empty where there is none."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {file.name: file.stat().st_size for file in files if file.is_file()}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
