@@ -113,11 +113,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The resolved recipe, defaults included; reading it back gives an equal recipe."""
-        parts = []
-        for name, settings in self._tables.items():
-            rows = settings.model_dump(mode="json", exclude_none=True)
-            parts.append(f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in rows.items()))
-        return "\n".join(parts)
+        return "\n".join(part for name, s in self._tables.items() for part in _tables(name, s))
 
     def save(self, path: Path) -> None:
         """Write the resolved recipe."""
@@ -165,6 +161,7 @@ def _no_table(where: object, name: str) -> RecipeError:
 
 def _recipe_error(where: str, table: str, kind: type[Settings], first: ErrorDetails) -> RecipeError:
     key = ".".join(str(part) for part in first["loc"]) or "(table)"
+    kind, name = _innermost(kind, first["loc"])
     place = f"{where} [{table}] {key}"
     if first["type"] == "extra_forbidden":
         return RecipeError(
@@ -173,11 +170,24 @@ def _recipe_error(where: str, table: str, kind: type[Settings], first: ErrorDeta
             wanted="one of " + ", ".join(kind.model_fields),
             remedy=registry.suggestion(str(first["loc"][-1]), kind.model_fields),
         )
-    field = kind.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+    field = kind.model_fields.get(name)
     wanted = first["msg"].removeprefix("Value error, ")
     if field is not None and field.description:
         wanted += f" ({field.description})"
     return RecipeError(place, got=repr(first["input"]), wanted=wanted)
+
+
+def _innermost(kind: type[Settings], location: Sequence[object]) -> tuple[type[Settings], str]:
+    """The settings that a key belongs to, which may stand in a table within a table; its name."""
+    name = ""
+    for part in location:
+        inner = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            kind = inner
+        elif name:
+            break  # an item of a list, say
+        name = str(part)
+    return kind, name
 
 
 def _apply(values: dict[str, Any], override: str, path: Path) -> None:
@@ -194,10 +204,22 @@ def _apply(values: dict[str, Any], override: str, path: Path) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word stands for itself: --set tokens.fim_order=psm
-    content = values.setdefault(table, {})
-    if not isinstance(content, dict):
-        raise _no_table(path, table)
+    content = values
+    *tables, key = [table, *key.split(".")]
+    for depth, name in enumerate(tables):
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise _no_table(path, ".".join(tables[: depth + 1]))
     content[key] = value
+
+
+def _tables(name: str, settings: Settings) -> list[str]:
+    """The table of some settings, and those of the settings within them."""
+    inner = {key: s for key in type(settings).model_fields
+             if isinstance(s := getattr(settings, key), Settings)}  # fmt: skip
+    rows = settings.model_dump(mode="json", exclude_none=True, exclude=set(inner))
+    own = f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in rows.items())
+    return [own, *(part for key, s in inner.items() for part in _tables(f"{name}.{key}", s))]
 
 
 def _toml(value: object) -> str:
