@@ -35,6 +35,11 @@ class RunSettings(Settings):
     stage: Literal["pretrain"] = Field("pretrain", description="which training stage")
     seed: int = Field(0, ge=0, lt=2**32, description="all randomness of the run follows from it")
     processes: int = Field(0, ge=0, description="worker processes; 0 means one a core")
+    engine: Literal["processes", "ray"] = Field(
+        "processes",
+        description="where the corpus is built: in processes of this machine, or on the Ray "
+        "cluster that RAY_ADDRESS names (extra `ray`)",
+    )
 
     @field_validator("directory", mode="before")
     @classmethod

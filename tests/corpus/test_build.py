@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -429,6 +431,41 @@ SCRIPT = textwrap.dedent(
         build(settings, Path(sys.argv[2]), processes=int(sys.argv[3]))
     """
 )
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    sources = tmp_path / "sources"
+    for number in range(6):
+        make(sources, f"package{number:02d}", files=60)
+    shutil.copytree(sources / "package03", sources / "package99")
+    chosen = CorpusSettings(repositories=[str(sources / "*")], held_out_rate=0.2)
+    one = build(chosen, tmp_path / "one", processes=1)
+    killed: list[int] = []
+    done = threading.Event()
+
+    def kill_one() -> None:
+        while not killed and not done.wait(0.005):
+            for folder in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    if (folder / "cmdline").read_bytes().startswith(b"ray::_call"):
+                        os.kill(int(folder.name), signal.SIGKILL)
+                        killed.append(int(folder.name))
+                        return
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    try:
+        other = build(chosen, tmp_path / "ray", engine="ray", processes=2)
+    finally:
+        done.set()
+        killer.join()
+        ray.shutdown()
+    assert killed
+    assert digest(tmp_path / "one") == digest(tmp_path / "ray")
+    for field in ("files", "bytes", "dropped", "documents", "held_out", "near_duplicates"):
+        assert getattr(one, field) == getattr(other, field)
 
 
 @pytest.mark.slow

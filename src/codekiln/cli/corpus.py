@@ -97,7 +97,11 @@ def build_for_run(recipe: Recipe, directory: Path, out: Path | None = None) -> B
     run = recipe.table(RunSettings)
     folder = out or directory / "corpus"
     report = build_corpus(
-        recipe.table(CorpusSettings), folder, seed=run.seed, processes=run.processes
+        recipe.table(CorpusSettings),
+        folder,
+        seed=run.seed,
+        processes=run.processes,
+        engine=run.engine,
     )
     if report.nothing_to_do:
         click.echo(f"nothing to do: the corpus is in {folder}")

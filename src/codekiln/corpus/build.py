@@ -36,9 +36,10 @@ from codekiln.corpus.steps.decide import Dropped, decide_duplicates
 from codekiln.corpus.steps.finish import finish, sizes
 from codekiln.corpus.steps.read import read_batch
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split
+from codekiln.engines import Engine, Workers
 from codekiln.errors import CodekilnError, SourceError, UserError
 from codekiln.log import Progress, logger
-from codekiln.processes import peak_memory_bytes, process_count, run_all
+from codekiln.processes import peak_memory_bytes, process_count
 from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, read_json
 
 VERSION = 3  # raised when the same input and settings come to give other documents
@@ -47,11 +48,19 @@ FINISHED = "corpus"  # the manifest's entry of the whole
 MANY_HITS = 0.05  # a larger share of files than this is hardly all leaked test data
 
 
-def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int = 0) -> BuildReport:
+def build(
+    settings: CorpusSettings,
+    out: Path,
+    *,
+    seed: int = 0,
+    processes: int = 0,
+    engine: Engine = "processes",
+) -> BuildReport:
     """Build a corpus in `out`, or finish one that was begun there.
 
     Args:
-        processes: worker processes; 0 means one a core, 1 works without any.
+        processes: worker processes; 0 means one a core, 1 works without any (but on Ray).
+        engine: where the workers are; the corpus is the same, byte for byte.
 
     Raises:
         RecipeError: no repositories are named.
@@ -86,7 +95,8 @@ def build(settings: CorpusSettings, out: Path, *, seed: int = 0, processes: int 
             ),
             alone=len(plan.sources) == 1,
         )
-        return _Build(plan, context, out, manifest, process_count(processes)).run(whole, started)
+        workers = Workers(engine=engine, count=processes)
+        return _Build(plan, context, out, manifest, workers).run(whole, started)
 
 
 @contextlib.contextmanager
@@ -104,10 +114,10 @@ class _Build:
     """One run of the four steps."""
 
     def __init__(
-        self, plan: Plan, context: Context, out: Path, manifest: Manifest, processes: int
+        self, plan: Plan, context: Context, out: Path, manifest: Manifest, workers: Workers
     ) -> None:
         self.plan, self.context, self.out = plan, context, out
-        self.manifest, self.processes = manifest, processes
+        self.manifest, self.workers = manifest, workers
         self.batches = plan.batches()
         self.stages = out / STAGES
         self.costs: list[Facts] = []
@@ -170,11 +180,11 @@ class _Build:
     def _run(self, function: Any, tasks: list[Any], title: str, total: int) -> None:
         with Progress(title, total=total, unit="repositories") as shown:
             meter = _Meter(shown)
-            if min(self.processes, len(tasks)) <= 1:
+            if self.workers.none or not tasks:
                 for task in tasks:
                     self._done(function(self.context, task, meter.count))
                 return
-            for facts in run_all(function, self.context, tasks, self.processes):
+            for facts in self.workers.run(function, self.context, tasks):
                 self._done(facts)
                 for repository in facts["repositories"]:
                     meter.count(repository)
@@ -260,7 +270,8 @@ class _Build:
             "peak_memory_bytes": max(
                 peak_memory_bytes(), *(piece["peak_memory_bytes"] for piece in self.costs)
             ),
-            "processes": self.processes,
+            "engine": self.workers.engine,
+            "processes": self.workers.count or process_count(0),
         }
 
 
