@@ -110,6 +110,8 @@ def test_every_file_is_accounted_for(sources: Path, tmp_path: Path) -> None:
         "kind": "scc",
         "edges": 15,
         "violations": 0.0,
+        "cut_edges": 0,
+        "unscanned": 0,
         "documents": 6,
         "single_file": 1,
     }

@@ -18,7 +18,11 @@ LATER = {
     "graph": (
         "codekiln.cli.corpus_graph:graph",
         "The import graph of a repository, and the order of its files.",
-    )
+    ),
+    "why": (
+        "codekiln.cli.corpus_why:why",
+        "Why a repository, a file or a document is in a corpus, or is not.",
+    ),
 }
 
 

@@ -29,15 +29,19 @@ class BuildReport:
         failures: location and problem of each that failed.
         files: seen, kept, dropped.
         bytes: read (decoded text of known languages), kept, documents (headers included).
-        dropped: by reason: files, bytes, examples (up to three paths).
+        dropped: by reason: files, bytes, languages (files of each, where it was known), examples
+            (up to three paths).
         languages: by language: files, bytes; of what is in the corpus.
+        licences: by SPDX expression: files in the corpus; "unknown" where none was found.
+        lengths: documents by length: {"10": n} are n documents of 2^9 to 2^10 - 1 bytes.
         documents: by split: documents, single_file, bytes.
         held_out: names of the repositories kept out of training.
         near_duplicates: name, kept (in favour of which), similarity, exact.
         contamination: files, problems (by problem: files), exact (by short string: files),
             examples.
-        order: kind, edges, violations (share of edges whose dependency comes later), documents,
-            single_file (documents of one file).
+        order: kind, edges, violations (share of edges whose dependency comes later), cut_edges
+            (between samples, because these have a limit), documents, single_file (documents of one
+            file), unscanned (files whose references could not be read).
         run: seconds, cpu_seconds (all of them, earlier parts of a resumed build included),
             megabytes_per_cpu_second (of bytes read), peak_memory_bytes (of one process),
             processes.
@@ -50,6 +54,8 @@ class BuildReport:
     bytes: dict[str, int]
     dropped: dict[str, Row]
     languages: dict[str, dict[str, int]]
+    licences: dict[str, int]
+    lengths: dict[str, int]
     documents: dict[str, dict[str, int]]
     held_out: list[str]
     near_duplicates: list[Row]
@@ -132,11 +138,13 @@ def summarise(
         bytes=size,
         dropped=dropped,
         languages=_languages(kept),
+        licences=_counts(kept, "licences"),
+        lengths=dict(sorted(_counts(kept, "lengths").items(), key=lambda item: int(item[0]))),
         documents=documents,
         held_out=sorted(held_out),
         near_duplicates=list(duplicates),
         contamination=_contamination(built),
-        order=_order(kept, order, documents),
+        order=_order(built, kept, order, documents),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
     )
 
@@ -153,7 +161,10 @@ def _dropped(
         name = facts["name"]
         parts = [facts, *([composed[name]] if name in composed else [])]
         for reason, row in (item for part in parts for item in part["dropped"].items()):
-            mine = total.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
+            empty = {"files": 0, "bytes": 0, "languages": {}, "examples": []}
+            mine = total.setdefault(reason, empty)
+            for language, count in row["languages"].items():
+                mine["languages"][language] = mine["languages"].get(language, 0) + count
             mine["files"] += row["files"]
             mine["bytes"] += row["bytes"]
             examples = [f"{name}/{path}" for path in row["examples"]]
@@ -203,13 +214,25 @@ def _contamination(built: list[Row]) -> Row:
     }
 
 
-def _order(kept: list[Row], kind: str, documents: Mapping[str, Mapping[str, int]]) -> Row:
+def _counts(kept: list[Row], name: str) -> dict[str, int]:
+    """Sums over all repositories, the largest first."""
+    total: Counter[str] = Counter()
+    for facts in kept:
+        total.update(facts[name])
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _order(
+    built: list[Row], kept: list[Row], kind: str, documents: Mapping[str, Mapping[str, int]]
+) -> Row:
     edges = sum(facts["edges"] for facts in kept)
     backwards = sum(facts["edges"] * facts["violations"] for facts in kept)
     return {
         "kind": kind,
         "edges": edges,
         "violations": round(backwards / edges, 6) if edges else 0.0,
+        "cut_edges": sum(facts["cut_edges"] for facts in kept),
+        "unscanned": sum(facts["unscanned"] for facts in built),
         "documents": sum(row["documents"] for row in documents.values()),
         "single_file": sum(row["single_file"] for row in documents.values()),
     }

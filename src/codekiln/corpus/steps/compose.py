@@ -1,6 +1,7 @@
 """The third step: what is left of each repository is ordered and written as documents.
 
     stages/<key>-<fingerprint>/documents.parquet
+    stages/<key>-<fingerprint>/dropped.parquet     file by file, what was dropped here and why
     stages/<key>-<fingerprint>/facts.json          what was dropped here, and what was written
 
 Here act the settings that can change without reading again: which units are duplicates, the
@@ -12,8 +13,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 
 from codekiln.corpus.duplicates.units import components
 from codekiln.corpus.ordering.documents import Arrangement, arrange, drafts
@@ -27,6 +31,10 @@ from codekiln.processes import peak_memory_bytes
 from codekiln.storage import atomic_path
 from codekiln.types import Repository, SourceFile
 
+DROPPED = "dropped.parquet"
+DROPPED_SCHEMA = arrow.schema(
+    [(name, arrow.string()) for name in ("repository", "path", "reason", "detail")]
+)
 DUPLICATE = {
     "repository": "near-duplicate repository",
     "subgraph": "near-duplicate subgraph",
@@ -62,6 +70,7 @@ def compose_batch(
     """Compose one batch; its folder is in place when this returns its facts."""
     started = time.process_time()
     facts: list[Facts] = []
+    dropped: list[dict[str, str]] = []
     stored = context.stages / piece.key
     texts = TextReader(stored)
     with atomic_path(context.stages / piece.name) as folder:
@@ -69,9 +78,13 @@ def compose_batch(
         with DocumentWriter(folder / "documents.parquet") as writer:
             for tables in repositories(stored):
                 source = piece.sources[tables.number]
-                facts.append(_compose_one(context, source, tables, piece, texts, writer))
+                made = _compose_one(context, source, tables, piece, texts, writer)
+                dropped += made.pop("files_dropped", [])
+                facts.append(made)
                 if each:
                     each(facts[-1])
+        rows = arrow.Table.from_pylist(dropped, schema=DROPPED_SCHEMA)
+        parquet.write_table(rows, folder / DROPPED, compression="zstd")
         costs = {
             "cpu_seconds": time.process_time() - started,
             "peak_memory_bytes": peak_memory_bytes(),
@@ -111,6 +124,7 @@ class _Composed:
     ) -> None:
         self.context, self.source = context, source
         self.drops = Drops()
+        self.dropped: list[dict[str, str]] = []
         self.splits: dict[str, dict[str, int]] = {}
         self.lengths: Counter[int] = Counter()
         read, graph = _read(tables)
@@ -127,9 +141,16 @@ class _Composed:
         for unit, paths in components(level, self.source.name, graph):
             if unit in duplicates:
                 gone.update(paths)
-        for path in sorted(gone):
-            self.drops.add(DUPLICATE[level], path, read[path].size)
-        return {path: row for path, row in read.items() if path not in gone}
+        return self._drop(read, dict.fromkeys(gone, (DUPLICATE[level], "")))
+
+    def _drop(self, rows: dict[str, Row], reasons: Mapping[str, tuple[str, str]]) -> dict[str, Row]:
+        """What is left of `rows` without those that have a reason (and a detail), now counted."""
+        for path in sorted(reasons):
+            reason, detail = reasons[path]
+            self.drops.add(reason, path, rows[path].size, rows[path].language)
+            row = {"repository": self.source.name, "path": path, "reason": reason}
+            self.dropped.append(row | {"detail": detail})
+        return {path: row for path, row in rows.items() if path not in reasons}
 
     def _arrange(self, graph: Graph) -> Arrangement:
         left = self.files
@@ -201,6 +222,7 @@ class _Composed:
         return {
             "name": self.source.name,
             "dropped": self.drops.rows(),
+            "files_dropped": self.dropped,
             "languages": self._by_language(),
             "licences": dict(Counter(row.licence or "unknown" for row in self.files.values())),
             "edges": self.arrangement.edges,

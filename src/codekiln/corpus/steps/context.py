@@ -37,25 +37,28 @@ class Batch:
 
 @dataclass(slots=True, kw_only=True)
 class Drops:
-    """Files dropped, by reason: how many, how many bytes, and the first paths."""
+    """Files dropped, by reason: how many, how many bytes, of which languages, the first paths."""
 
     files: Counter[str] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
+    languages: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, reason: str, path: str, size: int) -> None:
+    def add(self, reason: str, path: str, size: int, language: str) -> None:
         """Count one file of `size` bytes."""
+        self.languages[reason][language] += 1
         self.files[reason] += 1
         self.size[reason] += size
         if len(self.examples[reason]) < EXAMPLES:
             self.examples[reason].append(path)
 
     def rows(self) -> dict[str, Facts]:
-        """By reason: files, bytes, examples."""
+        """By reason: files, bytes, languages (files of each), examples."""
         return {
             reason: {
                 "files": self.files[reason],
                 "bytes": self.size[reason],
+                "languages": dict(self.languages[reason]),
                 "examples": self.examples[reason],
             }
             for reason in sorted(self.files)

@@ -203,6 +203,7 @@ def _read_drops(reading: Reading) -> dict[str, Facts]:
         reason: {
             "files": count,
             "bytes": tally.dropped_bytes[reason],
+            "languages": {},
             "examples": tally.examples[reason],
         }
         for reason, count in sorted(tally.dropped.items())
@@ -213,7 +214,7 @@ def _drops(rows: Iterable[Inspected]) -> dict[str, Facts]:
     drops = Drops()
     for row in rows:
         if row.reason is not None:
-            drops.add(row.reason, row.file.path, row.size)
+            drops.add(row.reason, row.file.path, row.size, row.file.language)
     return drops.rows()
 
 
