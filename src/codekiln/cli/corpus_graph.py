@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from codekiln.corpus.sources.read import Reading
     from codekiln.types import SourceFile
 
-TEMPLATE = Path(__file__).with_name("corpus_graph.html.j2")
 SHOWN = 20  # files, in the text
 
 
@@ -63,7 +61,9 @@ def graph(repository: str, form: Literal["text", "json", "html"], order: Order, 
     if form == "json":
         click.echo(as_json(found, ordered))
     elif form == "html":
-        click.echo(as_html(reading.name, found, ordered, order))
+        from codekiln.corpus.reports.graph_page import graph_page
+
+        click.echo(graph_page(reading.name, found, ordered, order))
     else:
         click.echo(as_text(reading, files, found, ordered, order))
 
@@ -80,7 +80,12 @@ def _read(reading: Reading) -> tuple[list[SourceFile], Graph]:
     total = sum(len(file.text) for file in files)
     with Progress(f"imports of {reading.name}", total=total, unit="characters") as progress:
         empty = reading.tally.empty_paths
-        return files, build_graph(files, other_paths=empty, advance=progress.advance)
+        return files, build_graph(
+            files,
+            other_paths=empty,
+            build_files=reading.tally.build_files,
+            advance=progress.advance,
+        )
 
 
 def as_json(graph: Graph, ordered: list[list[str]]) -> str:
@@ -139,49 +144,3 @@ def _counted(things: Iterable[str]) -> str:
 def _some(paths: list[str], count: int) -> str:
     rest = len(paths) - count
     return ", ".join(paths[:count]) + (f" … and {rest} more" if rest > 0 else "")
-
-
-def as_html(name: str, graph: Graph, ordered: list[list[str]], order: Order) -> str:
-    """One page: counts, a picture of the order, every sequence with what each file needs."""
-    from jinja2 import Environment, StrictUndefined
-
-    from codekiln import __version__
-    from codekiln.corpus.ordering.order import cycles, violations
-
-    place = {path: at for at, path in enumerate(path for part in ordered for path in part)}
-    needs: dict[str, list[tuple[str, str, bool]]] = {}
-    for edge in graph.edges:
-        late = place[edge.target] > place[edge.source]
-        needs.setdefault(edge.source, []).append((edge.target, edge.kind, late))
-    rings = cycles(graph)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=name,
-        version=__version__,
-        order=order,
-        files=len(graph.files),
-        edges=len(graph.edges),
-        violations=violations(graph, ordered),
-        sequences=sorted(ordered, key=len, reverse=True),
-        needs=needs,
-        cycles=rings,
-        ring={path: number for number, ring in enumerate(rings, 1) for path in ring},
-        dots=_dots(graph, place),
-    )
-
-
-CELLS = 240  # of the picture, along each side
-
-
-def _dots(graph: Graph, place: dict[str, int]) -> list[tuple[int, int, bool, float]]:
-    """Column (needed), row (needing), whether backwards, and ink from 0 to 1, of each cell."""
-    scale = min(CELLS / max(len(place), 1), 1.0)
-    side = 1 / scale
-    cells: Counter[tuple[int, int, bool]] = Counter()
-    for edge in graph.edges:
-        column, row = place[edge.target], place[edge.source]
-        cells[int(column / side), int(row / side), column > row] += 1
-    return [
-        (column, row, late, min(1.0, 0.35 + 0.65 * count / side))
-        for (column, row, late), count in sorted(cells.items())
-    ]
