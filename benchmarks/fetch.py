@@ -61,8 +61,10 @@ def _source(place: Path, name: str) -> bool:
 
 
 def _pypi(place: Path, name: str) -> bool:
+    """With the build tools at hand, which is fast; then with those that the sdist asks for."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    return _run([*pip, "--no-build-isolation", "--dest", str(place), name], place)
+    to = ["--dest", str(place), name]
+    return _run([*pip, "--no-build-isolation", *to], place) or _run([*pip, *to], place)
 
 
 def _npm(place: Path, name: str) -> bool:

@@ -118,12 +118,14 @@ def build_for_run(recipe: Recipe, directory: Path, out: Path | None = None) -> B
 @corpus.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def report(directory: Path, as_json: bool) -> None:
+@click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
+def report(directory: Path, as_json: bool, html: Path | None) -> None:
     """What a corpus holds, and what was dropped and why.
 
     \b
     Example:
-      codekiln corpus report runs/default/corpus --json
+      codekiln corpus report runs/default/corpus
+      codekiln corpus report runs/default/corpus --html report.html
     """
     from rich.console import Console
 
@@ -131,7 +133,13 @@ def report(directory: Path, as_json: bool) -> None:
     from codekiln.corpus.reports.tables import tables
 
     found = BuildReport.load(directory)
-    if as_json:
+    if html is not None:
+        from codekiln.corpus.reports.page import page
+        from codekiln.storage import write_text
+
+        write_text(html, page(directory.resolve().name, found))
+        click.echo(f"page in {html}")
+    elif as_json:
         click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
     else:
         Console().print(tables(found))

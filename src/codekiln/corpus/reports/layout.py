@@ -17,7 +17,7 @@ SWEEPS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A file's column and its height in it; `ring` numbers its cycle, the largest is 1, 0 is none."""
+    """A file's column, its height in it, and the number of its cycle: 1 the largest, 0 none."""
 
     column: int
     row: float
