@@ -289,6 +289,28 @@ def test_a_second_build_is_kept_out(sources: Path, tmp_path: Path) -> None:
     assert caught.value.where == str(out)
 
 
+def test_a_full_disk_is_a_clear_stop_and_the_build_goes_on_afterwards(
+    sources: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        with pytest.raises(UserError, match="the disk is full"):
+            build(settings_of(sources), disk / "out", processes=1)
+        with pytest.raises(UserError, match="the disk is full"):
+            build(settings_of(sources), disk / "out", processes=2)
+        grow = ["mount", "-o", "remount,size=64m", str(disk)]
+        subprocess.run(grow, check=True)
+        build(settings_of(sources), disk / "out", processes=1)
+        build(settings_of(sources), tmp_path / "fresh", processes=1)
+        assert digest(disk / "out") == digest(tmp_path / "fresh")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 # ---- killed at any moment ----
 
 

@@ -18,6 +18,7 @@ Source: DeepSeek-Coder §2.1-2.4 (the order of the steps).
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -81,7 +82,7 @@ def build(
     )
     whole = fingerprint([made_from, settings.model_dump(mode="json"), asdict(plan)])
     created = not out.exists()
-    with only_one(out), _nothing_left(out if created else None):
+    with only_one(out), _stopping_well(out if created else None, out):
         manifest = Manifest(out / "manifest.json", made_from)
         if found := _finished(out, manifest, whole):
             return found
@@ -100,10 +101,24 @@ def build(
 
 
 @contextlib.contextmanager
-def _nothing_left(out: Path | None) -> Iterator[None]:
-    """Remove the folder, unless it is None or holds a corpus, when the build is refused."""
+def _stopping_well(out: Path | None, place: Path) -> Iterator[None]:
+    """Say so when the disk is full; leave no folder behind when the build is refused.
+
+    Args:
+        out: the folder to remove, unless it holds a corpus by then; None removes nothing.
+        place: what the build writes to.
+    """
     try:
         yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            str(place),
+            got="the disk is full",
+            wanted="room for the corpus and for what its steps store, about twice its size packed",
+            remedy="free some and run again: what was finished is kept",
+        ) from error
     except CodekilnError:
         if out is not None and not (out / DOCUMENTS).exists():
             shutil.rmtree(out, ignore_errors=True)
