@@ -1,4 +1,4 @@
-"""The corpus build on the Python packages installed here: rate a core, memory, MinHash's peer.
+"""The corpus build on the Python packages installed here: rate a core, memory.
 
     python -m benchmarks corpus
 
@@ -18,12 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import Row, paired
-from codekiln.corpus.duplicates.grams import BLOCK_BYTES, blocks
-from codekiln.corpus.duplicates.sketch import Sketch
+from benchmarks.rows import Row
 
 TARGET = "at least 20"
-PEER_BYTES = 3_000_000
 
 
 def repositories() -> list[str]:
@@ -113,62 +110,9 @@ def build_rows() -> list[Row]:
     ]
 
 
-def texts(limit: int) -> list[str]:
-    """About `limit` bytes of the standard library."""
-    found: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        found.append(path.read_text(encoding="utf-8", errors="replace"))
-        limit -= len(found[-1])
-        if limit < 0:
-            break
-    return found
-
-
-def sketch(sample: list[str]) -> object:
-    made = Sketch(256, 5)
-    for _, found in blocks(text.encode() for text in sample):
-        made.add(found)
-    return made.signature()
-
-
-def minhash_row() -> Row:
-    """Signatures of 256 values over word 5-grams, from text to signature."""
-    sample = texts(PEER_BYTES)
-    megabytes = sum(map(len, sample)) / 1e6
-    what, unit = f"MinHash, 256 values (blocks of {BLOCK_BYTES >> 10} KiB)", "MB/s"
-    try:
-        from datasketch import MinHash
-    except ImportError:
-        started = time.perf_counter()
-        sketch(sample)
-        rate = megabytes / (time.perf_counter() - started)
-        return Row(what=what, ours=rate, unit=unit, note="no peer: pip install datasketch")
-    import re
-
-    word = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
-
-    def peer() -> object:
-        made = MinHash(num_perm=256)
-        for text in sample:
-            found = word.findall(text.encode().lower())
-            shingles = {b" ".join(found[i : i + 5]) for i in range(len(found) - 4)}
-            made.update_batch(shingles)
-        return made
-
-    ours, theirs = paired(lambda: sketch(sample), peer, rounds=3)
-    return Row(
-        what=what,
-        ours=megabytes / ours,
-        unit=unit,
-        peer=megabytes / theirs,
-        peer_name="datasketch, shingled with re",
-        target="60",
-    )
-
-
 def run() -> list[Row]:
     """Rows of the table."""
-    return [*build_rows(), minhash_row()]
+    return build_rows()
 
 
 if __name__ == "__main__":
