@@ -245,9 +245,9 @@ def test_every_suffix_with_patterns_has_at_least_one_that_can_match() -> None:
 
 
 _UNITS = (
-    "class a ", "a(", "(", " ", "\t", "namespace ", "a::", "#include <", "foo(a) ", "\n", "a\n", " \n",
-    "; \n", ";a\n(", "( ", ". ", "[a]", "{a", "$a$", "<", "a:", "a = ", "% ", "a,", "\\", "#a ", '"a"\n',
-    "a b\n", "define new shared ", "_", "A-", "- ", "import ", "[ ", "a.", "%", "1 ",
+    "class a ", "a(", "(", " ", "\t", "namespace ", "a::", "#include <", "foo(a) ", "\n", "a\n",
+    " \n", "; \n", ";a\n(", "( ", ". ", "[a]", "{a", "$a$", "<", "a:", "a = ", "% ", "a,", "\\",
+    "#a ", '"a"\n', "a b\n", "define new shared ", "_", "A-", "- ", "import ", "[ ", "a.", "%",
 )  # fmt: skip
 
 

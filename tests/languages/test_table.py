@@ -270,8 +270,15 @@ _LEXERS = {
     "objective-c++": "objective-c++",
     "omg-interface-definition-language": "omg-idl",
 }
-# Pygments takes these otherwise, for reasons of its own.
-_NOT_SEEN: dict[str, str] = {}
+_NOT_SEEN = {
+    # no comments, as table_v2.toml says: the header is what a reader would take for one
+    "bnf": "", "diff": "", "http": "", "objdump": "", "rconsole": "",
+    # the lexer leaves these comments out
+    "cirru": ";;", "debian-control-file": "#", "java-server-pages": "<%--", "markdown": "<!--",
+    "moocode": "a string on its own",
+    # the lexer of that name is another language's, or begins in the HTML around PHP
+    "odin": "ODIN", "xbase": "FoxPro", "php": "<?php",
+}  # fmt: skip
 
 
 def _lexer(name: str):
@@ -293,5 +300,5 @@ def test_headers_are_comments_to_pygments() -> None:
         kinds = [kind for kind, _ in lexer.get_tokens(path_header("folder/file.x", name))]
         if not any(kind in token.Comment for kind in kinds):
             wrong.append(name)
-    assert checked > 180
+    assert checked > 240
     assert not wrong
