@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from pathlib import Path
@@ -19,13 +20,12 @@ def open_packed(path: Path) -> IO[bytes]:
     suffix = path.suffix.lower()
     if suffix not in PACKED:
         return path.open("rb")
-    opened: Any
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     if suffix == ".zst":
         import pyarrow
 
         # pyarrow is here anyway; Python has its own only from 3.14 on
-        opened = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
-    else:
-        opened = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[suffix](path)
-    result: IO[bytes] = opened
+        stream: Any = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
+        return io.BufferedReader(stream)
+    result: IO[bytes] = openers[suffix](path)
     return result
