@@ -149,20 +149,21 @@ class _Posts:
         self._last = self._size
         kind = attributes.get("PostTypeId")
         if kind == QUESTION:
-            self._spill(attributes, attributes.get("Id", ""))
+            self._spill(attributes, attributes.get("Id", ""), is_question=True)
         elif kind == ANSWER:
-            self._spill(attributes, attributes.get("ParentId", ""))
+            self._spill(attributes, attributes.get("ParentId", ""), is_question=False)
 
-    def _spill(self, attributes: dict[str, str], question: str) -> None:
+    def _spill(self, attributes: dict[str, str], question: str, *, is_question: bool) -> None:
         number, body = attributes.get("Id", ""), attributes.get("Body", "")
         where = f"post {number[:20]}"
-        if not (_number(number) and _number(question) and body):
+        sound = _number(number) and _number(question) and body
+        if not sound or (number == question) != is_question:  # an answer to itself is none
             self._tally.drop(DAMAGED_ROW, where, len(body))
         elif len(body) > MAX_BODY:
             self._tally.drop(TOO_LARGE, where, len(body))
         else:
             row = [int(question), int(number), _score(attributes), body]
-            if number == question:
+            if is_question:
                 row += [
                     attributes.get("Title", ""),
                     attributes.get("Tags", ""),
@@ -191,7 +192,7 @@ def _join(file: TextIO, choice: Choice, tally: Tally) -> Iterator[Thread]:
     for number in sorted(threads):
         rows = {row[1]: row for row in threads.pop(number)}  # a post that stands twice counts once
         question = rows.pop(number, None)
-        if question is None or len(question) < 8:
+        if question is None:
             for other in rows:
                 tally.drop(NO_QUESTION, f"post {other}", len(rows[other][3]))
             continue
