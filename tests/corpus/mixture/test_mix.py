@@ -68,9 +68,9 @@ def brute_rates(
     wanted = {name: Fraction(share, total_share) for name, share in shares.items()}
     largest = max(wanted, key=lambda name: (wanted[name], name))
     best = None
-    for limit in wanted:
+    for limit, share in wanted.items():
         most = 1 if limit == largest else repeats
-        total = Fraction(supply[limit] * most) / wanted[limit]
+        total = Fraction(supply[limit] * most) / share
         rates = {name: wanted[name] * total / supply[name] for name in wanted}
         allowed = all(rate <= (1 if n == largest else repeats) for n, rate in rates.items())
         if allowed and (best is None or total > best[0]):

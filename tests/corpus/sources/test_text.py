@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
@@ -58,7 +59,7 @@ def texts(location: Path, size: int = 1 << 30, **keys: object) -> list[str]:
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)),
     st.integers(1, 200),
     st.booleans(),
 )  # fmt: skip
@@ -181,10 +182,8 @@ def test_bad_parquet(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[200:5000] = b"\xff" * 4800
     path.write_bytes(data)
-    try:
+    with contextlib.suppress(SourceError):  # some damage is told, some reads as other text
         records(path)
-    except SourceError:
-        pass  # some damage is told, some reads as other text
 
 
 # ---- files ----

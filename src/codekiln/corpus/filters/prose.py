@@ -8,7 +8,8 @@ thresholds loose enough for texts about code, which hold code:
 - A letter is what `str.isalpha` says; the share is of all characters that are no white space.
 - Repetition is the share of characters on lines that stood before, and what zlib makes of the
   text: English prose shrinks to about two fifths, a phrase repeated over and over to nothing.
-- English: enough of its commonest words among all words; Chinese: enough Han characters among
+- English: enough of its commonest words among all words, and two of the eight that Gopher's rules
+  ask for (other languages share some of the common ones); Chinese: enough Han characters among
   the letters, and too little kana or hangul for Japanese or Korean.
 """
 
@@ -19,7 +20,7 @@ import zlib
 
 from pydantic import Field, model_validator
 
-from codekiln.corpus.filters.rules import count_letters
+from codekiln.corpus.filters.rules import count_letters, has_letters
 from codekiln.recipe import Settings
 from codekiln.types import Kind
 
@@ -36,7 +37,6 @@ SAMPLE = 1 << 16  # characters that the rules about letters, repetition and lang
 _FENCED = re.compile(
     r"^[ \t]{0,3}(`{3,}|~{3,})[^\n]*\n(?:[^\n]*\n)*?[ \t]{0,3}\1[^\n]*(?:\n|\Z)", re.M
 )
-_WORD = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA_HANGUL = re.compile(r"[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
 _COMMON_WORDS = (
@@ -44,6 +44,7 @@ _COMMON_WORDS = (
     "have will but use when your which do has all was one"
 )
 _COMMON = frozenset(_COMMON_WORDS.split())
+_SURE = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Rae et al. 2021
 
 
 class ProseSettings(Settings):
@@ -61,7 +62,7 @@ class ProseSettings(Settings):
         default=0.1, ge=0, le=1, description="size that zlib leaves, as a share of the text's bytes"
     )
     min_common_words: float = Field(
-        default=0.1, ge=0, le=1, description="English: its commonest words among all words"
+        default=0.07, ge=0, le=1, description="English: its commonest words among all words"
     )
     min_han: float = Field(
         default=0.3, ge=0, le=1, description="Chinese: Han characters among the letters"
@@ -94,19 +95,15 @@ def reason(text: str, kind: Kind, settings: ProseSettings = DEFAULT) -> str | No
         return TOO_LONG
     words = plain(text[:SAMPLE])
     solid = sum(map(len, words.split()))
-    letters = count_letters(words)
-    if letters < settings.min_letter_rate * max(solid, 1):
+    if not has_letters(words, settings.min_letter_rate * max(solid, 1)):
         return FEW_LETTERS
     if repeated_lines(words) > settings.max_repeated_lines:
         return REPEATED_LINES
     if compressed(words) < settings.min_compressed:
         return REPEATED
-    if kind == "english" and common_words(words) < settings.min_common_words:
+    if kind == "english" and not is_english(words, settings):
         return NOT_ENGLISH
-    if kind == "chinese" and not (
-        han(words) >= settings.min_han * letters
-        and len(_KANA_HANGUL.findall(words)) <= settings.max_kana_hangul * letters
-    ):
+    if kind == "chinese" and not is_chinese(words, settings):
         return NOT_CHINESE
     return None
 
@@ -145,10 +142,20 @@ def compressed(text: str) -> float:
     return len(zlib.compress(data, 1)) / len(data) if data else 1.0
 
 
-def common_words(text: str) -> float:
-    """Share of the commonest English words among all words."""
-    words = _WORD.findall(text.lower())
-    return sum(word in _COMMON for word in words) / len(words) if words else 0.0
+def is_english(text: str, settings: ProseSettings = DEFAULT) -> bool:
+    """Whether enough of the words are English ones; a word is what white space sets apart."""
+    words = text.lower().split()
+    common = sum(word in _COMMON for word in words)
+    return common >= settings.min_common_words * len(words) and len(_SURE.intersection(words)) > 1
+
+
+def is_chinese(text: str, settings: ProseSettings = DEFAULT) -> bool:
+    """Whether enough of the letters are Han characters, and few enough kana or hangul."""
+    letters = count_letters(text)
+    return (
+        han(text) >= settings.min_han * letters
+        and len(_KANA_HANGUL.findall(text)) <= settings.max_kana_hangul * letters
+    )
 
 
 def han(text: str) -> int:
