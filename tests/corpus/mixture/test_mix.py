@@ -266,3 +266,14 @@ def test_types_and_bounds() -> None:
     ):
         with pytest.raises(ValueError, match="MixtureSettings"):
             MixtureSettings(**keys)
+
+
+def test_caps_concern_code_alone() -> None:
+    rows = [("code", "c", 100, 1), ("code", "c", 100, 2), ("english", "c", 500, 3)]
+    mixed = mix(columns(rows), MixtureSettings(language_caps={"c": 100}))
+    assert sorted(mixed.copies[:2].tolist()) == [0, 1]
+    assert mixed.copies[2] == 1
+    assert [facts.language for facts in mixed.caps] == ["c"]
+    assert (
+        mix(columns(rows), MixtureSettings(language_cap_bytes=1, language_caps={"c": 0})).caps == ()
+    )
