@@ -29,6 +29,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
+        # dialects that are resolved as their family is
+        "arduino": "codekiln.languages.c:CResolver",
+        "cython": "codekiln.languages.python:PythonResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",

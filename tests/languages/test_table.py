@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from codekiln.languages.table import detect, languages, may_detect, path_header
+from codekiln import registry
+from codekiln.languages.table import (
+    detect,
+    family,
+    languages,
+    may_detect,
+    path_header,
+    select,
+    v1_languages,
+    v2_languages,
+)
 
 # The names of DeepSeek-Coder's public list.
 _NAMES = """
@@ -19,6 +29,44 @@ yaml zig
 """
 PUBLIC = _NAMES.split()
 
+# The names of DeepSeek-Coder-V2's public list, as they stand there.
+_V2_NAMES = """
+ABAP; AGS Script; AMD GPU; AMPL; ANSYS Parametric Design Language; ANTLR; APL; ASP; AWK;
+ActionScript; Ada; Agda; Alloy; AmbientTalk; Apache Configuration; AppleScript; Arc; Arduino;
+AspectJ; Assembly; Asymptote; Augeas; AutoHotkey; AutoIt; BC; BNF; BST; Berry; BitBake;
+BlitzBasic; BlitzMax; Bluespec; Boo; Boogie; Brainfuck; BrightScript; Bro; C; C#; C++;
+C2HS Haskell; CADL; CMake; COBOL; COBOLFree; CSS; CUDA; CapDL; Ceylon; Chapel; ChucK; Cirru;
+Click; Clojure; CoffeeScript; ColdFusion CFC; Common Lisp; Crystal; Csound; Csound Score; Cypher;
+Cython; DASM16; DM; Darcs Patch; Dart; Debian Control File; DeviceTree; Diff; Docker; Dockerfile;
+Dylan; EBNF; ELPi; Eiffel; Elixir; Elm; Emacs Lisp; EmberScript; Erlang; Execline; F#; F*;
+Factor; Fancy; Fantom; Felix; Fennel; Fish; Flux; Fortran; Fortran Fixed Form; FoxPro; FreeFem;
+FreeMarker; Futhark; G-Code; GAP; GAS; GDScript; GLSL; GSQL; Genshi; Gentoo Ebuild;
+Gentoo Eclass; Gettext Catalog; Glyph; Gnuplot; Go; Gosu; Grace; Gradle; Grammatical Framework;
+GraphQL; Graphviz DOT; Groff; Groovy; Groovy Server Pages; HCL; HLSL; HTML; HTML Django;
+HTML ERB; HTML PHP; HTTP; Handlebars; Haskell; Haxe; Hy; IGOR Pro; Idris; Inform 6 Template;
+Inno Setup; Io; Isabelle; J; JAGS; JCL; JFlex; JSON; JSONiq; JSX; Jade; Jasmin; Java;
+Java Server Pages; JavaScript; JavaScript MozPreproc; Julia; Jupyter Notebook; K; KRL; Kconfig;
+Koka; Kotlin; LFE; LLVM; LSL; Lean; Less; Lex; Lighttpd Configuration File; LilyPond; Limbo;
+Linker Script; Liquid; Literate Agda; Literate CoffeeScript; Logtalk; Lua; M4; MATLAB; MQL; MUF;
+Makefile; Mako; Mason; Maxima; Meson; Metal; MiniScript; Mirah; Mizar; Modelica; Modula-2;
+Monkey; MooCode; MoonScript; Mosel; MuPAD; NASM; NCL; NSIS; NetLinx; Nginx Configuration File;
+Nimrod; Ninja; Nit; Nix; Nu; NuSMV; OCaml; OMG Interface Definition Language; Objdump;
+Objective-C; Objective-C++; Octave; Odin; Opa; OpenCL; OpenEdge ABL; OpenSCAD; Ox; Oz; PAWN; PEG;
+PHP; POD; POV-Ray; Papyrus; Parrot Internal Representation; Pascal; Perl; Perl 6; Pike;
+PkgConfig; Pony; PowerShell; Praat; Processing; Propeller Spin; Protocol Buffer; Pug; Puppet;
+PureBasic; PureScript; Python; Q; QML; QVTO; R; RAML; RConsole; REALbasic; REXX; RHTML; Racket;
+Ragel in Ruby Host; Rd; ReasonML; Red; Ren'Py; RenderScript; Ride; Robot Framework; Rouge; Ruby;
+Rust; S; SARL; SAS; SCSS; SMT; SPARQL; SQF; SQL; SWIG; Sage; Sass; Scala; Scheme; Scilab; Self;
+ShExC; Shell; Sieve; Silver; Singularity; Slim; Smali; Smarty; Smithy; Solidity; SourcePawn;
+Squirrel; Stan; Standard ML; Stata; Stylus; SuperCollider; Swift; SystemVerilog; Tcl; Tcsh; TeX;
+Tea; Terminfo; Thrift; Transact-SQL; Treetop; Turing; Twig; TypeScript; TypoScript; USD;
+Unity3D Asset; Uno; UnrealScript; UrWeb; VBScript; VCL; VHDL; Vala; Velocity; Verilog; VimL;
+Visual Basic; Vue; Web IDL; WebAssembly; Whiley; X10; XBase; XC; XML; XML Lasso; XQuery; XS;
+XSLT; Xtend; Xtlang; YANG; Zeek; Zephir; Zig; Zimpl; eC; ooc
+"""
+PUBLIC_V2 = [name.strip() for name in _V2_NAMES.split(";")]
+_SPELT = {"C#": "c-sharp", "C++": "cpp", "F#": "f-sharp", "F*": "f-star", "Ren'Py": "renpy"}
+
 
 def name_of(path: str, head: str = "") -> str | None:
     language = detect(path, head)
@@ -28,6 +76,43 @@ def name_of(path: str, head: str = "") -> str | None:
 def test_every_language_of_the_public_list_is_known() -> None:
     assert len(PUBLIC) == 89
     assert set(PUBLIC) <= set(languages())
+    assert v1_languages() == set(PUBLIC)
+
+
+def test_every_language_of_the_second_list_is_known() -> None:
+    assert len(PUBLIC_V2) == len(set(PUBLIC_V2)) == 338
+    spelt = {_SPELT.get(name) or name.lower().replace(" ", "-") for name in PUBLIC_V2}
+    assert v2_languages() == spelt
+    assert set(languages()) == spelt | set(PUBLIC)
+
+
+def test_dialects_belong_to_languages_of_the_first_list() -> None:
+    for name, language in languages().items():
+        assert language.family == name or language.family in v1_languages()
+        assert languages()[language.family].family == language.family
+        assert family(name) == language.family
+    assert family("no such language") == "no such language"
+
+
+def test_a_dialect_is_resolved_as_its_family_is() -> None:
+    resolvers = registry.BUILT_IN["resolvers"]
+    suffixes = {"arduino", "cython", "jsx"}  # those whose files import others of the family
+    for name in suffixes & {n for n in languages() if family(n) in resolvers}:
+        assert resolvers[name] == resolvers[family(name)]
+
+
+def test_select_takes_languages_families_and_lists() -> None:
+    assert select(["python"]) == {"python", "cython"}
+    assert select(["cython"]) == {"cython"}
+    assert select([]) == frozenset()
+    assert select(["v1"]) == {n for n, entry in languages().items() if entry.family in PUBLIC}
+    assert "jsx" in select(["v1"])
+    assert "swift" not in select(["v1"])
+    assert select(["v2"]) >= v2_languages()
+    assert select(["v2"]) - v2_languages() == set()
+    assert select(["v1", "v2"]) == set(languages())
+    with pytest.raises(KeyError):
+        select(["pyton"])
 
 
 def test_no_suffix_name_or_interpreter_belongs_to_two_languages() -> None:
@@ -41,15 +126,21 @@ def test_no_suffix_name_or_interpreter_belongs_to_two_languages() -> None:
 def test_entries_are_well_formed() -> None:
     for name, language in languages().items():
         assert language.name == name
-        assert language.suffixes
+        assert language.lists <= {"v1", "v2"}
+        assert language.lists
         assert all(suffix.startswith(".") for suffix in language.suffixes), name
         assert language.comment[0]
         assert language.kind in ("code", "markup", "data", "prose")
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_each_language_is_found_by_its_first_suffix(name: str) -> None:
-    assert name_of(f"some/folder/file{languages()[name].suffixes[0]}") == name
+def test_each_language_is_found_by_its_suffixes_names_and_interpreters() -> None:
+    for name, language in languages().items():
+        for suffix in language.suffixes:
+            assert name_of(f"some/folder/file{suffix}") == name
+        for filename in language.filenames:
+            assert name_of(f"some/{filename.replace('*', 'xyz')}") == name
+        for interpreter in language.interpreters:
+            assert name_of("bin/tool", f"#!/usr/bin/env {interpreter}\n") == name
 
 
 @pytest.mark.parametrize(
@@ -73,6 +164,14 @@ def test_each_language_is_found_by_its_first_suffix(name: str) -> None:
         ("notes.tex", "tex"),
         ("a.b.c.ts", "typescript"),
         ("types.d.ts", "typescript"),
+        ("pkg/debian/control", "debian-control-file"),
+        ("debian/control", "debian-control-file"),
+        ("src/control", None),
+        ("notdebian/control", None),
+        ("sub/Makefile.inc", "makefile"),
+        ("conf/.htaccess", "apache-configuration"),
+        ("page.html.erb", "html-erb"),
+        ("lib.so.1", None),
         (".bashrc", "shell"),
         (".eslintrc", "json"),
         ("notebook.ipynb", "jupyter-notebook"),
@@ -116,41 +215,6 @@ def test_a_name_comes_before_the_shebang() -> None:
     assert name_of("tool.rb", "#!/usr/bin/python\n") == "ruby"
 
 
-@pytest.mark.parametrize(
-    ("path", "head", "language"),
-    [
-        ("x.h", "int f(void);\n", "c"),
-        ("x.h", "", "c"),
-        ("x.h", '#ifdef __cplusplus\nextern "C" {\n#endif\nstruct a { int class_; };\n', "c"),
-        ("x.h", "/* a class of things: */\nstruct s;\n", "c"),
-        ("x.h", "// licence\n\nnamespace a {\nint f();\n}\n", "cpp"),
-        ("x.h", "template <typename T> T f(T);\n", "cpp"),
-        ("x.h", "class Foo : public Bar {\n public:\n};\n", "cpp"),
-        ("x.h", "#include <vector>\n", "cpp"),
-        ("x.h", "#include <stdio.h>\n", "c"),
-        ("x.h", "#import <Foundation/Foundation.h>\n@interface A\n@end\n", None),
-        ("x.h", "/* " + "l" * 5000 + " */\n\nclass A {\n};\n", "cpp"),
-        ("x.m", "function y = f(x)\n  y = x;\nend\n", "matlab"),
-        ("x.m", '#import "A.h"\n@implementation A\n@end\n', None),
-        ("x.m", "(* ::Package:: *)\nf[x_] := x\n", "mathematica"),
-        ("x.pl", "use strict;\nmy $x = 1;\n", "perl"),
-        ("x.pl", ":- module(x, [f/1]).\nf(X) :- g(X).\n", "prolog"),
-        ("x.v", "module m(input a);\nendmodule\n", "verilog"),
-        ("x.v", "Require Import Arith.\nTheorem t : True.\n", None),
-        ("x.ts", "export const a = 1\n", "typescript"),
-        ("x.ts", '<?xml version="1.0"?>\n<TS></TS>\n', None),
-        ("x.cls", "\\ProvidesClass{x}\n", "tex"),
-        ("x.cls", "VERSION 1.0 CLASS\nBEGIN\n", "visual-basic"),
-        ("x.t", "use Test::More;\n", "perl"),
-        ("x.t", "anything else\n", None),
-    ],
-)
-def test_by_content_where_languages_share_a_suffix(
-    path: str, head: str, language: str | None
-) -> None:
-    assert name_of(path, head) == language
-
-
 def test_may_detect_never_hides_a_file_that_detect_knows() -> None:
     for language in languages().values():
         for name in language.filenames + tuple(f"a{s}" for s in language.suffixes):
@@ -178,8 +242,63 @@ def test_path_header(path: str, language: str, header: str) -> None:
     assert path_header(path, language) == header
 
 
-@pytest.mark.timeout(60)  # quadratic time would take hours
-def test_patterns_take_linear_time_on_hostile_heads() -> None:
-    for unit in ("class a ", "a(", "(", " ", "\t", "namespace ", "a::", "#include <", "foo(a) "):
-        for suffix in (".h", ".m", ".pl", ".v", ".fs", ".pp", ".cls", ".st", ".sc", ".pro", ".t"):
-            detect(f"x{suffix}", unit * 40_000)
+# Where Pygments knows a language, its lexer must see the header as a comment.
+_LEXERS = {
+    "ansys-parametric-design-language": "ansys",
+    "apache-configuration": "apacheconf",
+    "asp": "html",
+    "augeas": "augeas",
+    "bluespec": "bsv",
+    "c-sharp": "csharp",
+    "debian-control-file": "debcontrol",
+    "f-sharp": "fsharp",
+    "f-star": "fstar",
+    "fortran-fixed-form": "fortranfixed",
+    "graphviz-dot": "graphviz",
+    "hcl": "terraform",
+    "html-django": "html+django",
+    "html-erb": "html+erb",
+    "html-php": "html+php",
+    "java-server-pages": "jsp",
+    "lighttpd-configuration-file": "lighttpd",
+    "literate-agda": "literate-agda",
+    "nginx-configuration-file": "nginx",
+    "protocol-buffer": "protobuf",
+    "robot-framework": "robotframework",
+    "visual-basic": "vb.net",
+    "web-idl": "webidl",
+    "objective-c++": "objective-c++",
+    "omg-interface-definition-language": "omg-idl",
+}
+_NOT_SEEN = {
+    # no comments, as table_v2.toml says: the header is what a reader would take for one
+    "bnf": "", "diff": "", "http": "", "objdump": "", "rconsole": "",
+    # the lexer leaves these comments out
+    "cirru": ";;", "debian-control-file": "#", "java-server-pages": "<%--", "markdown": "<!--",
+    "moocode": "a string on its own",
+    # the lexer of that name is another language's, or begins in the HTML around PHP
+    "odin": "ODIN", "xbase": "FoxPro", "php": "<?php",
+}  # fmt: skip
+
+
+def _lexer(name: str):
+    lexers = pytest.importorskip("pygments.lexers")
+    try:
+        return lexers.get_lexer_by_name(_LEXERS.get(name, name))
+    except Exception:
+        return None
+
+
+def test_headers_are_comments_to_pygments() -> None:
+    token = pytest.importorskip("pygments.token").Token
+    checked, wrong = 0, []
+    for name in languages():
+        lexer = _lexer(name)
+        if lexer is None or name in _NOT_SEEN:
+            continue
+        checked += 1
+        kinds = [kind for kind, _ in lexer.get_tokens(path_header("folder/file.x", name))]
+        if not any(kind in token.Comment for kind in kinds):
+            wrong.append(name)
+    assert checked > 240
+    assert not wrong

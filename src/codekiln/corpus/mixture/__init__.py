@@ -1,0 +1,1 @@
+"""How much of what goes into training: shares, caps and repetitions."""
