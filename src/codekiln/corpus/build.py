@@ -30,12 +30,14 @@ from codekiln.corpus.contamination import testdata
 from codekiln.corpus.contamination.decontaminate import Decontaminator
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
 from codekiln.corpus.reports.report import BuildReport, summarise
-from codekiln.corpus.settings import COMPOSE_ONLY, CorpusSettings
+from codekiln.corpus.settings import COMPOSE, GLOBAL, CorpusSettings
 from codekiln.corpus.steps.compose import Piece, compose_batch
 from codekiln.corpus.steps.context import Batch, Context, Facts
 from codekiln.corpus.steps.decide import Dropped, decide_duplicates
 from codekiln.corpus.steps.finish import finish, sizes
+from codekiln.corpus.steps.mix import Shard, decide_copies
 from codekiln.corpus.steps.read import read_batch
+from codekiln.corpus.steps.texts import TextPiece, read_texts, text_pieces
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split
 from codekiln.engines import Engine, Workers
 from codekiln.errors import CodekilnError, SourceError, UserError
@@ -75,12 +77,15 @@ def build(
     made_from = fingerprint(
         {
             "version": VERSION,
-            "settings": settings.model_dump(mode="json", exclude=COMPOSE_ONLY),
+            "settings": settings.model_dump(mode="json", exclude=COMPOSE | GLOBAL),
             "seed": seed,
             "test data": [fingerprint_file(file) for file in test_files],
         }
     )
-    whole = fingerprint([made_from, settings.model_dump(mode="json"), asdict(plan)])
+    texts = text_pieces(settings)
+    whole = fingerprint(
+        [made_from, settings.model_dump(mode="json"), asdict(plan), [t.key for t in texts]]
+    )
     created = not out.exists()
     with only_one(out), _stopping_well(out if created else None, out):
         manifest = Manifest(out / "manifest.json", made_from)
@@ -97,7 +102,7 @@ def build(
             alone=len(plan.sources) == 1,
         )
         workers = Workers(engine=engine, count=processes)
-        return _Build(plan, context, out, manifest, workers).run(whole, started)
+        return _Build(plan, texts, context, out, manifest, workers).run(whole, started)
 
 
 @contextlib.contextmanager
@@ -129,11 +134,18 @@ class _Build:
     """One run of the four steps."""
 
     def __init__(
-        self, plan: Plan, context: Context, out: Path, manifest: Manifest, workers: Workers
+        self,
+        plan: Plan,
+        texts: list[TextPiece],
+        context: Context,
+        out: Path,
+        manifest: Manifest,
+        workers: Workers,
     ) -> None:
         self.plan, self.context, self.out = plan, context, out
         self.manifest, self.workers = manifest, workers
         self.batches = plan.batches()
+        self.texts = texts
         self.stages = out / STAGES
         self.costs: list[Facts] = []
 
@@ -155,16 +167,23 @@ class _Build:
                 got=f"no file of {len(built)} repositories was kept: {_reasons(built, composed)}",
                 wanted="source files that pass the rules",
             )
+        texts, text_facts, text_duplicates = self._texts()
         apart, moved = self._split(left)
         for name, split in moved.items():
             composed[name]["final_split"] = split
         names = {piece.name: [s.name for s in piece.sources] for piece in pieces}
-        finish(self.out, self.stages, names, moved, self.manifest, FINISHED)
+        shards = [self._composed_shard(piece.name) for piece in pieces] + texts
+        copies, mixture = decide_copies(self.context.settings.mixture, shards, moved)
+        names |= {shard.name: [] for shard in texts}
+        finish(self.out, self.stages, names, moved, copies, self.manifest, FINISHED)
         report = summarise(
             [facts for piece in read.values() for facts in piece["repositories"]],
             composed,
             failures=[asdict(failure) for failure in [*self.plan.failures, *faults]],
             duplicates=duplicates,
+            texts=text_facts,
+            text_duplicates=text_duplicates,
+            mixture=mixture,
             held_out=apart,
             order=self.context.settings.order,
             run=self._costs(started),
@@ -192,8 +211,10 @@ class _Build:
         self._run(read_batch, tasks, "reading repositories", sum(len(t.sources) for t in tasks))
         return {key: self._facts(key) for key in self.batches}
 
-    def _run(self, function: Any, tasks: list[Any], title: str, total: int) -> None:
-        with Progress(title, total=total, unit="repositories") as shown:
+    def _run(
+        self, function: Any, tasks: list[Any], title: str, total: int, unit: str = "repositories"
+    ) -> None:
+        with Progress(title, total=total, unit=unit) as shown:
             meter = _Meter(shown)
             if self.workers.none or not tasks:
                 for task in tasks:
@@ -227,9 +248,7 @@ class _Build:
         made_from = fingerprint(
             [
                 VERSION,
-                settings.model_dump(
-                    mode="json", include=COMPOSE_ONLY - {"repositories", "dedup_threshold"}
-                ),
+                settings.model_dump(mode="json", include=COMPOSE),
                 self.context.alone,
             ]
         )
@@ -255,6 +274,26 @@ class _Build:
             if "failed" in facts
         ]
 
+    def _composed_shard(self, name: str, **more: Any) -> Shard:
+        return Shard(name=name, documents=self.stages / name / "documents.parquet", **more)
+
+    # ---- natural language ----
+
+    def _texts(self) -> tuple[list[Shard], list[Facts], int]:
+        """Shards of natural language, their facts, and how many duplicates are among them."""
+        pieces = {piece.key: piece for piece in self.texts}
+        tasks = [piece for key, piece in pieces.items() if not self._whole(key)]
+        self.manifest.discard(*(task.key for task in tasks))
+        self._run(read_texts, tasks, "reading texts", len(tasks), unit="pieces")
+        read = {key: self._facts(key)["repositories"] for key in pieces}
+        dropped, _ = decide_duplicates(self.context.settings, self.stages, read, self.out / "texts")
+        shards = [
+            self._composed_shard(key, component=piece.source.component, duplicates=dropped[key])
+            for key, piece in pieces.items()
+        ]
+        facts = [facts for one in read.values() for facts in one]
+        return shards, facts, sum(map(len, dropped.values()))
+
     # ---- step 4: finish ----
 
     def _split(self, left: dict[str, str]) -> tuple[list[str], dict[str, Split]]:
@@ -271,10 +310,10 @@ class _Build:
 
     def _drop_stale(self, pieces: list[Piece]) -> None:
         """Remove what earlier builds with other repositories or settings left in `stages/`."""
-        names = {piece.name for piece in pieces}
+        names = {piece.name for piece in pieces} | {piece.key for piece in self.texts}
         for path in self.stages.iterdir():
             stem = path.name.partition(".")[0]
-            made_from = "-".join(stem.split("-")[:2])
+            made_from = "-".join(stem.split("-")[: 1 if stem.startswith("t") else 2])
             if stem not in self.batches and made_from not in names:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

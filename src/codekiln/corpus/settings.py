@@ -7,20 +7,17 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from codekiln import registry
+from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.corpus.ordering.order import Order
+from codekiln.corpus.sources.text_settings import TextSource
 from codekiln.languages import table
 from codekiln.recipe import Settings
 
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
-# Settings that act only when documents are composed: changing them reads nothing again.
-COMPOSE_ONLY = {
-    "repositories",
-    "order",
-    "sample",
-    "dedup_threshold",
-    "held_out_rate",
-    "held_out_unit",
-}
+# Settings that act when documents are composed, and such as no piece of work depends on by
+# itself: changing them reads nothing again.
+COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit"}
+GLOBAL = {"repositories", "text", "mixture", "dedup_threshold"}
 
 
 class CorpusSettings(Settings):
@@ -30,8 +27,18 @@ class CorpusSettings(Settings):
         default_factory=list,
         description="folders, git repositories (PATH@REVISION) and archives; globs are expanded",
     )
+    text: list[TextSource] = Field(
+        default_factory=list,
+        description="natural language beside the repositories: [[corpus.text]] location = …",
+    )
+    mixture: MixtureSettings = Field(
+        default_factory=lambda: MixtureSettings.model_validate({}),
+        description="how much of what: shares, caps, repetitions",
+    )
     languages: list[str] = Field(
-        default_factory=list, description="keep only these languages; empty keeps all"
+        ["v1"],
+        description="keep only these: names, families with their dialects, v1 (the paper's), v2 "
+        "(DeepSeek-Coder-V2's 338); empty keeps all that the table knows",
     )
     max_file_bytes: int = Field(
         1 << 20, gt=0, description="a larger file is dropped unread, and counted"
@@ -88,7 +95,7 @@ class CorpusSettings(Settings):
     @field_validator("languages")
     @classmethod
     def _known(cls, value: list[str]) -> list[str]:
-        known = table.languages() if value else {}
+        known = {*table.languages(), *table.LISTS} if value else set()
         for name in value:
             if name not in known:
                 near = registry.suggestion(name, known) or "see codekiln/languages/table.toml"

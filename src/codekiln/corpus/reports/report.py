@@ -37,6 +37,11 @@ class BuildReport:
         documents: by split: documents, single_file, bytes.
         held_out: names of the repositories kept out of training.
         near_duplicates: name, kept (in favour of which), similarity, exact.
+        texts: natural language beside the repositories: documents, bytes, near_duplicates, kinds
+            (bytes of each), sources (documents by name), dropped (as above), test_data (by
+            problem: documents).
+        mixture: components, caps, limited_by, unwanted, as `mixture.mix.Mixture` has them; empty
+            where every document is taken once.
         contamination: files, problems (by problem: files), exact (by short string: files),
             examples.
         order: kind, edges, violations (share of edges whose dependency comes later), cut_edges
@@ -59,6 +64,8 @@ class BuildReport:
     documents: dict[str, dict[str, int]]
     held_out: list[str]
     near_duplicates: list[Row]
+    texts: Row
+    mixture: Row
     contamination: Row
     order: Row
     run: Row
@@ -98,6 +105,9 @@ def summarise(
     *,
     failures: Iterable[Row],
     duplicates: Sequence[Row],
+    texts: Iterable[Row],
+    text_duplicates: int,
+    mixture: Row,
     held_out: Iterable[str],
     order: str,
     run: Row,
@@ -109,6 +119,9 @@ def summarise(
         composed: facts as `steps.compose` leaves them, of those that had files, by name.
         failures: of repositories that could not even be opened.
         duplicates: name, kept, similarity, exact of dropped units.
+        texts: facts as `steps.texts` leaves them.
+        text_duplicates: documents of these that are dropped as duplicates.
+        mixture: as `steps.mix` decided; empty where all is taken as it is.
     """
     built = [facts for facts in read if "failed" not in facts]
     failed = [*failures, *({"location": f["location"], "problem": f["failed"]}
@@ -143,6 +156,8 @@ def summarise(
         documents=documents,
         held_out=sorted(held_out),
         near_duplicates=list(duplicates),
+        texts=_texts(texts, text_duplicates),
+        mixture=mixture,
         contamination=_contamination(built),
         order=_order(built, kept, order, documents),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
@@ -195,6 +210,32 @@ def _documents(kept: list[Row], held_out: set[str]) -> dict[str, dict[str, int]]
             for name in names:
                 total["held_out" if facts["name"] in held_out else final][name] += row[name]
     return total
+
+
+def _texts(texts: Iterable[Row], duplicates: int) -> Row:
+    every = list(texts)
+    dropped: dict[str, Row] = {}
+    sources: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
+    for facts in every:
+        sources[facts["name"]] += facts["documents"]
+        kinds.update(facts["kinds"])
+        problems.update(facts["problems"])
+        for reason, row in facts["dropped"].items():
+            mine = dropped.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
+            mine["files"] += row["files"]
+            mine["bytes"] += row["bytes"]
+            mine["examples"] += row["examples"][: EXAMPLES - len(mine["examples"])]
+    return {
+        "documents": sum(facts["documents"] for facts in every),
+        "bytes": sum(facts["bytes_read"] for facts in every),
+        "near_duplicates": duplicates,
+        "kinds": dict(sorted(kinds.items())),
+        "sources": dict(sources.most_common(TOP)),
+        "dropped": dict(sorted(dropped.items(), key=lambda item: -item[1]["files"])),
+        "test_data": dict(problems.most_common(TOP)),
+    }
 
 
 def _contamination(built: list[Row]) -> Row:

@@ -42,7 +42,7 @@ def decide_duplicates(
     Returns:
         what each batch loses, and rows (name, kept, similarity, exact) for the report.
     """
-    if settings.dedup == "none":
+    if settings.dedup == "none" or not facts:
         return {key: frozenset() for key in facts}, []
     candidates, ends = _candidates(settings, stages, facts)
     found = decide(candidates, settings.dedup_threshold)

@@ -6,11 +6,16 @@ made, with the split that each repository ended up in.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from codekiln.corpus.steps.mix import Copies
 from codekiln.corpus.store import DOCUMENTS, Split, copy_documents, row_count, write_index
 from codekiln.log import Progress
 from codekiln.storage import Manifest, atomic_path, fingerprint
@@ -21,6 +26,7 @@ def finish(
     stages: Path,
     pieces: Mapping[str, Iterable[str]],
     moved: Mapping[str, Split],
+    copies: Copies,
     manifest: Manifest,
     finished: str,
 ) -> None:
@@ -29,12 +35,13 @@ def finish(
     Args:
         pieces: names of composed folders, with those of their repositories, in order.
         moved: repositories that are not in the split they were written with.
+        copies: how often each document is read, of the shards where some are not read once.
         finished: the manifest's entry of the whole corpus, discarded before it is replaced.
     """
     shards = []
     with Progress("finishing shards", total=len(pieces), unit="shards") as shown:
         for piece, names in pieces.items():
-            shards.append(_shard(stages, piece, set(names), moved, manifest))
+            shards.append(_shard(stages, piece, set(names), moved, copies.get(piece), manifest))
             shown.advance()
     manifest.discard(finished)  # or a kill would leave these under the old entry
     with atomic_path(out / DOCUMENTS) as folder:
@@ -49,17 +56,23 @@ def finish(
 
 
 def _shard(
-    stages: Path, piece: str, names: set[str], moved: Mapping[str, Split], manifest: Manifest
+    stages: Path,
+    piece: str,
+    names: set[str],
+    moved: Mapping[str, Split],
+    copies: npt.NDArray[np.int16] | None,
+    manifest: Manifest,
 ) -> Path:
     plain = stages / piece / "documents.parquet"
     changes = {name: split for name, split in sorted(moved.items()) if name in names}
-    if not changes:
+    if not changes and copies is None:
         return plain
-    copy = f"{piece}-{fingerprint(changes)[:20]}"
+    counts = None if copies is None else hashlib.sha256(copies.tobytes()).hexdigest()
+    copy = f"{piece}-{fingerprint([changes, counts])[:20]}"
     target = stages / f"{copy}.parquet"
     if not (copy in manifest and manifest[copy].get("sizes") == sizes(target)):
         with atomic_path(target) as path:
-            copy_documents(plain, path, splits=changes)
+            copy_documents(plain, path, splits=changes, copies=copies)
         manifest.add(copy, sizes=sizes(target))
     return target
 

@@ -16,6 +16,7 @@ from codekiln.corpus.plan import Source
 from codekiln.corpus.sources.read import Reading
 from codekiln.corpus.steps.context import Context
 from codekiln.corpus.steps.files import schema
+from codekiln.languages.table import select
 from codekiln.types import SourceFile
 
 OTHER_LANGUAGE = "language not chosen"
@@ -59,7 +60,7 @@ class Inspector:
     """Looks at files one by one; made once a batch."""
 
     def __init__(self, context: Context) -> None:
-        self._languages = frozenset(context.settings.languages)
+        self._languages = select(context.settings.languages)
 
     @property
     def schema(self) -> arrow.Schema:
