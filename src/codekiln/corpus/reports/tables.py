@@ -12,6 +12,8 @@ from rich.table import Table
 from codekiln.corpus.reports.report import TOP, BuildReport
 from codekiln.log import human_count, human_seconds
 
+NUMBERS = ("files", "bytes", "bytes read", "documents", "wanted", "reached", "times")
+
 
 def tables(report: BuildReport) -> RenderableType:
     """The report as tables for a terminal."""
@@ -37,6 +39,28 @@ def _tables(report: BuildReport) -> Iterator[RenderableType]:
             for d in report.near_duplicates
         ]
         yield _table("near-duplicates", ("dropped", "in favour of", "Jaccard"), _cut(copies))
+    if report.mixture:
+        parts = [
+            (
+                c["name"],
+                c["documents"],
+                c["available"],
+                c["bytes"],
+                f"{c['wanted']:.1%}",
+                f"{c['reached']:.1%}",
+                f"{c['repeats']:.2f}",
+            )
+            for c in report.mixture["components"]
+        ]
+        names = ("component", "documents", "bytes", "bytes read", "wanted", "reached", "times")
+        yield _table("mixture", names, parts)
+    if report.texts["documents"] or report.texts["dropped"]:
+        dropped = report.texts["dropped"].items()
+        texts = [
+            *((name, "kept", count) for name, count in report.texts["sources"].items()),
+            *((reason, "dropped", row["files"]) for reason, row in dropped),
+        ]
+        yield _table("natural language", ("source or reason", "", "documents"), texts)
     if report.contamination["files"]:
         hits = [
             (f"{e['repository']}/{e['path']}", e["problem"], e["rule"], e["shared"])
@@ -94,7 +118,7 @@ def _held_out(report: BuildReport) -> str:
 def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Table:
     table = Table(title=title)
     for name in names:
-        table.add_column(name, justify="right" if name in ("files", "bytes") else "left")
+        table.add_column(name, justify="right" if name in NUMBERS else "left")
     for row in rows:
         table.add_row(*(human_count(v) if isinstance(v, int) else escape(str(v)) for v in row))
     return table
