@@ -29,6 +29,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
+        "javascript": "codekiln.languages.javascript:JavaScriptResolver",
+        "typescript": "codekiln.languages.javascript:JavaScriptResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",

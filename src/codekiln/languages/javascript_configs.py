@@ -1,0 +1,224 @@
+"""`tsconfig.json` and `jsconfig.json`: where the modules that they map are looked for.
+
+Of a configuration and those that it extends, `baseUrl`, `paths` and `rootDirs` are read. A file
+belongs to the nearest one above it; where that only refers to others in its own folder (as
+scaffolds of Vite do), to the first of those that has paths. What it says about which files belong
+to the project is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from codekiln.languages.resolve import PathIndex, join, parent
+from codekiln.log import logger
+
+CONFIG_NAMES = ("tsconfig.json", "jsconfig.json")
+# what is extended, as projects name it: a resolver can't ask for "tsconfig.*.json"
+EXTENDED_NAMES = frozenset(
+    f"tsconfig{mark}{name}.json"
+    for mark in ".-"
+    for name in (
+        "app base browser build cjs client cloud common config core default dev dist docs e2e es5 "
+        "es6 esm eslint jest lib lint main module monorepo node options package packages path "
+        "paths prod production project projects release renderer root server settings shared "
+        "solution source spec src strict test tests types web worker workspace"
+    ).split()
+)
+_LONGEST_CHAIN = 16
+# a string, which stays; or a comment, or a comma before a closing bracket, which go
+_NOT_JSON = re.compile(
+    r'("(?:[^"\\\n]++|\\.)*+")|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/|,(?=\s*+[}\]])'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What one configuration says about resolution, with what it extends taken in.
+
+    Args:
+        base: the folder that bare names are looked for in, as `baseUrl` says; None without.
+        paths: pattern with at most one `*` -> places, likewise.
+        anchor: the folder that the places of `paths` start from.
+        roots: folders that are one in the eyes of relative imports.
+    """
+
+    base: str | None = None
+    paths: Mapping[str, tuple[str, ...]] | None = None
+    anchor: str = ""
+    roots: tuple[str, ...] = ()
+
+    def places(self, name: str) -> Iterator[str]:
+        """Where a bare name may lie, without suffix, best first; outside the repository: "..".
+
+        The pattern with the longest start decides, as in TypeScript.
+        """
+        targets, star = matching(self.paths or {}, name)
+        for target in targets or ():
+            yield posixpath.normpath(join(self.anchor, target.replace("*", star)))
+        if self.base is not None:
+            yield posixpath.normpath(join(self.base, name))
+
+    def siblings(self, place: str) -> Iterator[str]:
+        """The same place in the other folders of `roots`."""
+        for root in self.roots:
+            if place.startswith(f"{root}/") or not root:
+                inner = place[len(root) + 1 :] if root else place
+                yield from (join(other, inner) for other in self.roots if other != root)
+                return
+
+
+class Configs:
+    """The configurations of a repository.
+
+    Args:
+        paths: with the texts of the configurations among its build files.
+        package: the folder of a package by its name, for what is extended by name.
+    """
+
+    def __init__(self, paths: PathIndex, package: Callable[[str], str | None]) -> None:
+        self._texts = paths.build_files
+        self._package = package
+        self._by_folder: dict[str, Config | None] = {}
+        self._has_any = any(path[path.rfind("/") + 1 :] in CONFIG_NAMES for path in self._texts)
+
+    def of(self, folder: str) -> Config | None:
+        """The configuration that holds for the files of a folder."""
+        if not self._has_any:
+            return None
+        passed: list[str] = []
+        while folder not in self._by_folder:
+            passed.append(folder)
+            path = next(
+                (p for p in (join(folder, name) for name in CONFIG_NAMES) if p in self._texts), None
+            )
+            if path is not None or not folder:
+                self._by_folder[folder] = self._project(path) if path else None
+                break
+            folder = parent(folder)
+        config = self._by_folder[folder]
+        self._by_folder.update(dict.fromkeys(passed, config))
+        return config
+
+    def _project(self, path: str) -> Config:
+        config = self._read(path, ())
+        if config.paths is None and config.base is None:
+            references = self._parsed(path).get("references")
+            for one in references if isinstance(references, list) else ():
+                other = one.get("path") if isinstance(one, dict) else None
+                if isinstance(other, str):
+                    place = posixpath.normpath(join(parent(path), other))
+                    if place in self._texts and parent(place) == parent(path):
+                        referred = self._read(place, (path,))
+                        if referred.paths is not None or referred.base is not None:
+                            return referred
+        return config
+
+    def _read(self, path: str, chain: tuple[str, ...]) -> Config:
+        parsed = self._parsed(path)
+        config = Config()
+        extended = parsed.get("extends")
+        for name in [extended] if isinstance(extended, str) else _texts(extended):
+            place = self._extended(name, parent(path))
+            if place and place not in chain and len(chain) < _LONGEST_CHAIN:
+                config = _overlay(config, self._read(place, (*chain, path)))
+        options = parsed.get("compilerOptions")
+        return _own(config, options, parent(path)) if isinstance(options, dict) else config
+
+    def _extended(self, name: str, folder: str) -> str | None:
+        if name.startswith("."):
+            place = posixpath.normpath(join(folder, name))
+        else:
+            package, rest = package_name(name)
+            found = self._package(package)
+            if found is None:
+                return None
+            place = posixpath.normpath(join(found, rest or "tsconfig.json"))
+        tries = (place, f"{place}.json", join(place, "tsconfig.json"))
+        return next((one for one in tries if one in self._texts), None)
+
+    def _parsed(self, path: str) -> Mapping[str, Any]:
+        return read_json(path, self._texts.get(path, "{}"))
+
+
+def _own(config: Config, options: Mapping[str, Any], folder: str) -> Config:
+    base, paths, roots = (options.get(key) for key in ("baseUrl", "paths", "rootDirs"))
+    if isinstance(base, str):
+        config = replace(config, base=_within(folder, base))
+    if isinstance(paths, dict):
+        mapped = {
+            key: tuple(place.replace("${configDir}", ".") for place in _texts(places))
+            for key, places in paths.items()
+        }
+        anchor = config.base if config.base is not None else folder
+        config = replace(config, paths=mapped, anchor=anchor)
+    elif isinstance(base, str) and config.base is not None:
+        config = replace(config, anchor=config.base)
+    if isinstance(roots, list):
+        config = replace(config, roots=tuple(_within(folder, root) for root in _texts(roots)))
+    return config
+
+
+def _overlay(below: Config, above: Config) -> Config:
+    """`above`, with what it does not say itself from `below`."""
+    return Config(
+        base=below.base if above.base is None else above.base,
+        paths=below.paths if above.paths is None else above.paths,
+        anchor=below.anchor if above.paths is None else above.anchor,
+        roots=above.roots or below.roots,
+    )
+
+
+def _within(folder: str, name: str) -> str:
+    place = posixpath.normpath(join(folder, name.replace("${configDir}", ".")))
+    return "" if place == "." else place
+
+
+def _texts(found: Any) -> list[str]:
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def matching(patterns: Iterable[str] | Mapping[str, Any], name: str) -> tuple[Any, str]:
+    """What the pattern for a name stands for, and what of the name its `*` stands for.
+
+    An exact pattern goes before those with a `*`, and of those the longest start; (None, "")
+    where none matches.
+    """
+    table: Mapping[str, Any] = patterns if isinstance(patterns, Mapping) else dict.fromkeys(patterns)
+    if name in table and "*" not in name:
+        return table[name], ""
+    best, star = None, ""
+    for pattern in table:
+        start, mark, end = pattern.partition("*")
+        if (
+            mark
+            and len(name) >= len(start) + len(end)
+            and name.startswith(start)
+            and name.endswith(end)
+            and (best is None or len(start) > best.index("*"))
+        ):
+            best, star = pattern, name[len(start) : len(name) - len(end)]
+    return (None, "") if best is None else (table[best], star)
+
+
+def package_name(specifier: str) -> tuple[str, str]:
+    """The package of a bare specifier, and the path in it: "@a/b/c/d" is "@a/b" and "c/d"."""
+    parts = specifier.split("/", 2 if specifier.startswith("@") else 1)
+    if specifier.startswith("@") and len(parts) > 1:
+        return "/".join(parts[:2]), "".join(parts[2:])
+    return parts[0], "".join(parts[1:])
+
+
+def read_json(path: str, text: str) -> Mapping[str, Any]:
+    """A JSON object, comments and trailing commas allowed; empty where it can't be read."""
+    try:
+        found = json.loads(_NOT_JSON.sub(lambda part: part[1] or " ", text.removeprefix("\ufeff")))
+    except (ValueError, RecursionError) as error:
+        logger.debug("%s: passed over: %s", path, error)
+        return {}
+    return found if isinstance(found, dict) else {}
