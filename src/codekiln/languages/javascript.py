@@ -16,8 +16,8 @@ What x stands for; the first hit decides:
 1. `./x`, `../x`: the file of that very path; else with a suffix added, for a TypeScript source in
    TypeScript's order (.ts, .tsx, .d.ts, .js, …), for JavaScript in that of bundlers (.js first);
    else the folder, by its `package.json` or as `index`. `./x.js` is `./x.ts` where there is no
-   such `.js` file, or where a TypeScript source says it and there are both. `rootDirs` make several
-   folders one.
+   such `.js` file, or where a TypeScript source says it and there are both (in a `.d.ts`, also
+   `./x.d.ts`). `rootDirs` make several folders one.
 2. other names: `paths` and `baseUrl` of the configuration that holds for the file (see
    `javascript_configs`).
 3. `#x`: `imports` of the package around the file.
@@ -36,7 +36,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from codekiln.languages.javascript_configs import (
     CONFIG_NAMES,
@@ -54,20 +54,26 @@ _OTHERS = (".mjs", ".cjs", ".mts", ".cts", ".d.mts", ".d.cts", ".es6", ".json", 
 TYPESCRIPT_SUFFIXES = (".ts", ".tsx", ".d.ts", ".js", ".jsx", *_OTHERS)
 JAVASCRIPT_SUFFIXES = (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".d.ts", *_OTHERS)
 _TYPED = (".ts", ".tsx", ".mts", ".cts", *_SINGLE_FILES)
+_DECLARATIONS = (".d.ts", ".d.mts", ".d.cts")
+# script: JavaScript, which finds what runs; typed: TypeScript; declared: `.d.ts`, where what
+# declares goes before what runs even if the latter is named
+Flavour = Literal["script", "typed", "declared"]
 # what a name with a suffix of JavaScript may stand for in TypeScript
 _WRITTEN_AS = {
-    ".js": (".ts", ".tsx", ".d.ts", ".jsx"),
+    ".js": (".ts", ".tsx", ".d.ts"),
     ".jsx": (".tsx", ".ts", ".d.ts"),
     ".mjs": (".mts", ".d.mts"),
     ".cjs": (".cts", ".d.cts"),
 }
-_NODE_MODULES = frozenset(
-    "assert async_hooks buffer child_process cluster console constants crypto dgram "
-    "diagnostics_channel dns domain events fs http http2 https inspector module net os path "
-    "perf_hooks process punycode querystring readline repl stream string_decoder sys timers tls "
-    "trace_events tty url util v8 vm wasi worker_threads zlib".split()
-)
-_SCRIPT = re.compile(r"<script\b([^>]*+)>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
+_NODE_NAMES = """
+assert async_hooks buffer child_process cluster console constants crypto dgram diagnostics_channel
+dns domain events fs http http2 https inspector module net os path perf_hooks process punycode
+querystring readline repl stream string_decoder sys timers tls trace_events tty url util v8 vm wasi
+worker_threads zlib
+"""
+_NODE_MODULES = frozenset(_NODE_NAMES.split())
+_SCRIPT = re.compile(r"<script\b[^>]*+>", re.IGNORECASE)
+_SCRIPT_END = re.compile(r"</script\s*+>", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\s*---\n(.*?)\n---", re.DOTALL)
 
 
@@ -87,14 +93,14 @@ class JavaScriptResolver(ByReference):
         self._installed = any(
             folder.rpartition("/")[2] == "node_modules" for folder in paths.folders
         )
-        self._found: dict[tuple[str, str, bool], str | None] = {}
+        self._found: dict[tuple[str, str, Flavour], str | None] = {}
 
     def scan(self, path: str, text: str) -> list[Reference]:
         """The references of one file; of a component (Vue, Svelte, Astro), of its scripts."""
         if path.endswith(_SINGLE_FILES):
-            scripts = [found[2] for found in _SCRIPT.finditer(text)]
             front = _FRONT_MATTER.match(text) if path.endswith(".astro") else None
-            text = "\n;\n".join([front[1], *scripts] if front else scripts)
+            scripts = [front[1]] if front else []
+            text = "\n;\n".join([*scripts, *_scripts(text)])
         return scan(text, typescript=path.endswith(_TYPED))
 
     def imports(self, text: str) -> list[Reference]:
@@ -103,118 +109,117 @@ class JavaScriptResolver(ByReference):
 
     def resolve(self, reference: Reference, source: str) -> list[str]:
         """The path that `reference` in the file `source` needs, as defined above, or none."""
-        key = (parent(source), reference.target, source.endswith(_TYPED))
+        key = (parent(source), reference.target, _flavour(source))
         if key not in self._found:
             self._found[key] = self._search(*key)
         path = self._found[key]
         return [] if path is None or path == source else [path]
 
-    def _search(self, folder: str, target: str, typed: bool) -> str | None:
+    def _search(self, folder: str, target: str, flavour: Flavour) -> str | None:
         target = target.rpartition("!")[2].partition("?")[0]
         if not target or "\0" in target:
             return None
         config = self._configs.of(folder)
         if target.startswith(("./", "../")) or target in (".", ".."):
-            return self._relative(folder, target, typed, config)
+            return self._relative(folder, target, flavour, config)
         if target.startswith("/"):
             return None
         for place in config.places(target) if config else ():
-            path = self._at(place, typed) or self._product(place, typed)
+            path = self._at(place, flavour) or self._product(place, flavour)
             if path is not None:
                 return path
         if target.startswith("#"):
-            return self._private(folder, target, typed)
-        return self._bare(folder, target, typed)
+            return self._private(folder, target, flavour)
+        return self._bare(folder, target, flavour)
 
     def _relative(
-        self, folder: str, target: str, typed: bool, config: Config | None
+        self, folder: str, target: str, flavour: Flavour, config: Config | None
     ) -> str | None:
         place = posixpath.normpath(join(folder, target))
         found = None
         if not target.endswith(("/", "/.", "..")) and target != ".":
-            found = self._file(place, typed)
-        found = found or self._folder(place, typed)
+            found = self._file(place, flavour)
+        found = found or self._folder(place, flavour)
         if found is None and config is not None:
-            return self._first(config.siblings(place), typed)
+            return self._first(config.siblings(place), flavour)
         return found
 
-    def _private(self, folder: str, target: str, typed: bool) -> str | None:
+    def _private(self, folder: str, target: str, flavour: Flavour) -> str | None:
         package = self._packages.around(folder)
         for place in package.private(target) if package else ():
             if place.startswith("/"):
-                path = self._entry(package, place[1:], typed)
+                path = self._entry(package, place[1:], flavour)
             else:
-                path = None if place.startswith("#") else self._bare(folder, place, typed)
+                path = None if place.startswith("#") else self._bare(folder, place, flavour)
             if path is not None:
                 return path
         return None
 
-    def _bare(self, folder: str, target: str, typed: bool) -> str | None:
+    def _bare(self, folder: str, target: str, flavour: Flavour) -> str | None:
         if target.startswith("node:") or target.partition("/")[0] in _NODE_MODULES:
             return None
         name, inner = package_name(target)
         own = self._packages.around(folder)
         package = own if own and own.name == name else self._packages.named(name, folder)
         if package is not None:
-            return self._of_package(package, inner, typed)
+            return self._of_package(package, inner, flavour)
         while self._installed:
             place = join(folder, f"node_modules/{name}")
             if place in self._paths.folders:
                 installed = self._packages.by_folder.get(place) or Package(place, {})
-                return self._of_package(installed, inner, typed)
+                return self._of_package(installed, inner, flavour)
             if not folder:
                 break
             folder = parent(folder)
         return None
 
-    def _of_package(self, package: Package, inner: str, typed: bool) -> str | None:
+    def _of_package(self, package: Package, inner: str, flavour: Flavour) -> str | None:
         places = list(package.entries(inner))
-        path = self._first(places, typed)
+        path = self._first(places, flavour)
         for place in places if path is None else ():
-            path = path or self._first(package.sources(place), typed)
+            path = path or self._first(package.sources(place), flavour)
         if path is None and not inner:
-            path = self._first(package.main_sources(), typed)
+            path = self._first(package.main_sources(), flavour)
         return path
 
-    def _entry(self, package: Package | None, place: str, typed: bool) -> str | None:
-        path = self._at(place, typed)
-        return path or (self._first(package.sources(place), typed) if package else None)
+    def _entry(self, package: Package | None, place: str, flavour: Flavour) -> str | None:
+        path = self._at(place, flavour)
+        return path or (self._first(package.sources(place), flavour) if package else None)
 
-    def _product(self, place: str, typed: bool) -> str | None:
+    def _product(self, place: str, flavour: Flavour) -> str | None:
         """The source of what `paths` calls by a place that is built: within its package."""
         if place.startswith(".."):
             return None
         package = self._packages.around(place)
         if package is None or not place.startswith(f"{package.folder}/") or not package.folder:
             return None
-        return self._first(package.sources(place), typed)
+        return self._first(package.sources(place), flavour)
 
-    def _first(self, places: Iterable[str], typed: bool) -> str | None:
-        return next((path for one in places if (path := self._at(one, typed))), None)
+    def _first(self, places: Iterable[str], flavour: Flavour) -> str | None:
+        return next((path for one in places if (path := self._at(one, flavour))), None)
 
-    def _at(self, place: str, typed: bool) -> str | None:
-        return self._file(place, typed) or self._folder(place, typed)
+    def _at(self, place: str, flavour: Flavour) -> str | None:
+        return self._file(place, flavour) or self._folder(place, flavour)
 
-    def _file(self, place: str, typed: bool) -> str | None:
+    def _file(self, place: str, flavour: Flavour) -> str | None:
         """The file at a path that may lack its suffix, or have that of what it is built to."""
         files = self._paths.files
         stem, dot, suffix = place.rpartition(".")
         written = _WRITTEN_AS.get(dot + suffix, ())
         if place in files:
-            if typed and written:
-                for other in written[:2]:
-                    if stem + other in files and not other.startswith(".d."):
-                        return stem + other
+            for other in written if flavour != "script" else ():
+                if stem + other in files and (flavour == "declared" or other not in _DECLARATIONS):
+                    return stem + other
             return place
         for other in written:
             if stem + other in files:
                 return stem + other
-        for other in TYPESCRIPT_SUFFIXES if typed else JAVASCRIPT_SUFFIXES:
+        for other in JAVASCRIPT_SUFFIXES if flavour == "script" else TYPESCRIPT_SUFFIXES:
             if place + other in files:
                 return place + other
         return None
 
-    def _folder(self, place: str, typed: bool) -> str | None:
+    def _folder(self, place: str, flavour: Flavour) -> str | None:
         if place == ".":
             place = ""
         if place not in self._paths.folders:
@@ -222,16 +227,33 @@ class JavaScriptResolver(ByReference):
         package = self._packages.by_folder.get(place)
         if package is not None:
             for entry in _own_entries(package):
-                path = self._file(entry, typed) or (
-                    self._file(join(entry, "index"), typed) if entry != place else None
+                path = self._file(entry, flavour) or (
+                    self._file(join(entry, "index"), flavour) if entry != place else None
                 )
                 if path is not None:
                     return path
-        return self._file(join(place, "index"), typed)
+        return self._file(join(place, "index"), flavour)
 
     def _folder_of_package(self, name: str) -> str | None:
         package = self._packages.named(name)
         return package.folder if package else None
+
+
+def _scripts(text: str) -> Iterator[str]:
+    """What stands between `<script>` and `</script>`."""
+    start = _SCRIPT.search(text)
+    while start:
+        end = _SCRIPT_END.search(text, start.end())
+        if end is None:
+            return
+        yield text[start.end() : end.start()]
+        start = _SCRIPT.search(text, end.end())
+
+
+def _flavour(source: str) -> Flavour:
+    if not source.endswith(_TYPED):
+        return "script"
+    return "declared" if source.endswith(_DECLARATIONS) else "typed"
 
 
 def _own_entries(package: Package) -> Iterator[str]:

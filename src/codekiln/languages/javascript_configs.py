@@ -19,17 +19,14 @@ from codekiln.languages.resolve import PathIndex, join, parent
 from codekiln.log import logger
 
 CONFIG_NAMES = ("tsconfig.json", "jsconfig.json")
-# what is extended, as projects name it: a resolver can't ask for "tsconfig.*.json"
-EXTENDED_NAMES = frozenset(
-    f"tsconfig{mark}{name}.json"
-    for mark in ".-"
-    for name in (
-        "app base browser build cjs client cloud common config core default dev dist docs e2e es5 "
-        "es6 esm eslint jest lib lint main module monorepo node options package packages path "
-        "paths prod production project projects release renderer root server settings shared "
-        "solution source spec src strict test tests types web worker workspace"
-    ).split()
-)
+_EXTENDED = """
+app base browser build cjs client cloud common config core default dev dist docs e2e es5 es6 esm
+eslint jest lib lint main module monorepo node options package packages path paths prod production
+project projects release renderer root server settings shared solution source spec src strict test
+tests types web worker workspace
+"""
+# what is extended, as projects name it: a resolver can't ask for all "tsconfig.*.json"
+EXTENDED_NAMES = frozenset(f"tsconfig{m}{n}.json" for m in ".-" for n in _EXTENDED.split())
 _LONGEST_CHAIN = 16
 # a string, which stays; or a comment, or a comma before a closing bracket, which go
 _NOT_JSON = re.compile(
@@ -189,7 +186,9 @@ def matching(patterns: Iterable[str] | Mapping[str, Any], name: str) -> tuple[An
     An exact pattern goes before those with a `*`, and of those the longest start; (None, "")
     where none matches.
     """
-    table: Mapping[str, Any] = patterns if isinstance(patterns, Mapping) else dict.fromkeys(patterns)
+    table: Mapping[str, Any] = (
+        patterns if isinstance(patterns, Mapping) else dict.fromkeys(patterns)
+    )
     if name in table and "*" not in name:
         return table[name], ""
     best, star = None, ""

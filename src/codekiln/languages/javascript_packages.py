@@ -22,13 +22,16 @@ from codekiln.languages.resolve import PathIndex, join, parent, shared_depth
 PACKAGE_FILES = frozenset({"package.json", "pnpm-workspace.yaml", "lerna.json"})
 # of entries for several uses, that of sources first, then what a program would load
 _ENTRIES = ("source", "svelte", "module", "jsnext:main", "main", "types", "typings")
-_PRIVATE_TREES = frozenset(
-    "test tests testdata __tests__ spec fixtures __fixtures__ fixture example examples demo demos "
-    "sandbox node_modules template templates".split()
-)
+_PRIVATE_NAMES = """
+test tests testdata __tests__ spec fixtures __fixtures__ fixture example examples demo demos sandbox
+node_modules template templates
+"""
+_PRIVATE_TREES = frozenset(_PRIVATE_NAMES.split())
 _SUFFIX = re.compile(r"(?:\.d)?\.[cm]?[jt]sx?$")
-_VARIANT = re.compile(r"[.-](?:min|esm|es|cjs|umd|mjs|iife|common|global|browser|bundler|node|prod"
-                      r"|production|development|legacy|modern|module)(?=[.-]|$)")
+_VARIANT = re.compile(
+    r"[.-](?:min|esm|es|cjs|umd|mjs|iife|common|global|browser|bundler|node|prod"
+    r"|production|development|legacy|modern|module)(?=[.-]|$)"
+)
 _YAML_ITEM = re.compile(r"\s*-\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s#]+))")
 
 
@@ -91,7 +94,7 @@ class Package:
             rest = tail.split("/")
             for skip in range(min(len(rest), 4)):
                 yield prefix + "/".join(("src", *rest[skip:]))
-                if 0 < skip:
+                if skip:
                     yield prefix + "/".join(rest[skip:])
                     yield prefix + "/".join(("lib", *rest[skip:]))
 

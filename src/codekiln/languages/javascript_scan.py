@@ -14,17 +14,17 @@ from collections.abc import Iterator, Sequence
 from codekiln.languages.javascript_code import BLOCK_COMMENT, CodeReader
 from codekiln.languages.resolve import Reference, ReferenceKind
 
-_CANDIDATES = (
-    re.compile(
-        r"import\s*+(?:[\"'({*/]|(?<=\s)(?=([\w$]++))\1\s*+"
-        r"(?:,|from\b|[*{/]|[\w$]++\s*+(?:,|from\b|[*{/])))"
+# what stands behind the word where it could be a reference
+_CANDIDATES = {
+    "import": re.compile(
+        r"\s*+(?:[\"'({*/]|(?<=\s)[\w$]++\s*+(?:,|from\b|[*{/]|[\w$]++\s*+(?:,|from\b|[*{/])))"
     ),
-    re.compile(
-        r"export\s*+(?:(?:(?<=\s)type\s*+)?(?:[*/]|\{[^{}]*+(?:\}\s*+(?:from\b|/)|\{))"
+    "export": re.compile(
+        r"\s*+(?:(?:(?<=\s)type\s*+)?(?:[*/]|\{[^{}]*+(?:\}\s*+(?:from\b|/)|\{))"
         r"|(?<=\s)[\w$]++\s++from\b)"
     ),
-    re.compile(r"require\s*+\(\s*+[\"'`/]"),
-)
+    "require": re.compile(r"\s*+\(\s*+[\"'`/]"),
+}
 _SPACE = rf"(?:\s++|{BLOCK_COMMENT}|//[^\n]*+\n)*+"
 # `import` ends a clause, else each of many would be read to the end of the text
 _WORD = r"(?!import\b|from\s*+[\"'/])[\w$]++"
@@ -49,13 +49,16 @@ _TYPE_BEFORE = re.compile(
 _TYPE_AFTER = re.compile(r"\s*(?:\.(?!\s*(?:then|catch|finally)\b)|\[)")
 _PROLOGUE = re.compile(rf"(?:\s++|//[^\n]*+|{BLOCK_COMMENT}|\"use strict\";?|'use strict';?)*+")
 _TAG = re.compile(
-    r"^[ \t]*///[ \t]*<reference\b[^\n]*?[ \t](path|types)[ \t]*=[ \t]*(?:\"([^\"\n]+)\"|'([^'\n]+)')",
+    r"^[ \t]*///[ \t]*<reference\b[^\n]*?[ \t](path|types)[ \t]*=[ \t]*"
+    r"(?:\"([^\"\n]+)\"|'([^'\n]+)')",
     re.MULTILINE,
 )
-_LINE = re.compile(r"^([ \t]*+)([^\s][^\n]*+)", re.MULTILINE)
+_OPENER = re.compile(r"(?:[{(\[]|=>)(?=\r?\n)")  # ends a line: what is below stands deeper
+_INDENTATION = re.compile(r"[ \t]*+")
+_SAME_LINE = re.compile(r"\bfunction\b|=>")
 _FUNCTION = re.compile(
     r"\bfunction\b|=>|(?!(?:if|for|while|switch|catch|with|return|else|do|try)\b)"
-    r"(?:[\w$#*]++\s*+)++\([^()]*+\)\s*+(?::[^{]*+)?\{\s*+\Z"
+    r"(?:[\w$#*]++\s*+)++\([^()]*+\)\s*+(?::[^{]*+)?\{\Z"
 )
 _WRAPPER = re.compile(r"[;!+~-]?\(*(?:async\s+)?(?:function\b|\(\)|define\b)")
 _CLOSES = frozenset(")}]")
@@ -69,14 +72,14 @@ def scan(text: str, *, typescript: bool) -> list[Reference]:
         text: of the file.
         typescript: whether `import("x")` may stand for a type.
     """
-    places = sorted(found.start() for one in _CANDIDATES for found in one.finditer(text))
+    places = sorted(place for word in _CANDIDATES for place in _candidates(text, word))
     references = _tags(text) if "<reference" in text else []
     if not places:
         return references
     code = CodeReader(text)
     requires: list[tuple[int, int]] = []  # where it stands, and its place in `references`
     for at in places:
-        if (at and _PART_OF_NAME.match(text, at - 1)) or not code.holds(at):
+        if not code.holds(at):
             continue
         reference = _statement(text, at) or _call(text, at, typescript)
         if reference is None:
@@ -87,6 +90,17 @@ def scan(text: str, *, typescript: bool) -> list[Reference]:
     for place in _within_functions(text, requires):
         references[place] = Reference(target=references[place].target, kind="local")
     return references
+
+
+def _candidates(text: str, word: str) -> Iterator[int]:
+    """Where a word stands that could begin a reference, judged by what is around it."""
+    behind = _CANDIDATES[word].match
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if behind(text, end) and not (at and _PART_OF_NAME.match(text, at - 1)):
+            yield at
+        at = text.find(word, end)
 
 
 def _statement(text: str, at: int) -> Reference | None:
@@ -153,36 +167,41 @@ def _within_functions(text: str, calls: Sequence[tuple[int, int]]) -> Iterator[i
 
     A function that wraps the whole file, as in `(function () {`, does not count.
     """
-    if not calls:
-        return
-    lines = _LINE.finditer(text, 0, calls[-1][0] + 1)
-    start, inside = 0, False
+    openers = _OPENER.finditer(text)
+    opener = next(openers, None) if calls else None
     blocks: list[tuple[int, bool]] = []  # indentation, and whether what is below is in a function
-    upcoming = next(lines, None)
+    line = above = 0
     for at, place in calls:
-        while upcoming is not None and upcoming.start() <= at:
-            start = upcoming.start()
-            inside = _enter(blocks, upcoming)
-            upcoming = next(lines, None)
-        own = text[max(start, at - 300) : at]
-        if inside or (_SAME_LINE.search(own) and not _WRAPPER.match(own)):
+        line = max(line, text.rfind("\n", line, at) + 1)
+        width = _width(text, line)
+        own = text[max(line, at - 300) : at]
+        if _SAME_LINE.search(own):
+            inside = not _WRAPPER.match(own)
+        else:
+            while width and opener is not None and opener.start() < line:
+                above = max(above, text.rfind("\n", above, opener.start()) + 1)
+                _enter(blocks, _width(text, above), text[above : opener.end()][:300])
+                opener = next(openers, None)
+            while blocks and blocks[-1][0] >= width:
+                blocks.pop()
+            inside = bool(blocks) and blocks[-1][1]
+        if inside:
             yield place
 
 
-_SAME_LINE = re.compile(r"\bfunction\b|=>")
+def _width(text: str, line: int) -> int:
+    indentation = _INDENTATION.match(text, line)
+    return indentation.end() - line if indentation else 0
 
 
-def _enter(blocks: list[tuple[int, bool]], line: re.Match[str]) -> bool:
-    """Take in one more line; whether it stands in a function itself."""
-    width, words = len(line[1]), line[2]
+def _enter(blocks: list[tuple[int, bool]], width: int, line: str) -> None:
+    """Take in a line that opens a block."""
     sibling = False
     while blocks and blocks[-1][0] >= width:
         sibling = blocks.pop()[1]
-    inside = blocks[-1][1] if blocks else False
-    if words[0] in _CLOSES:  # the end of a header, or of a block: `) {`, `} else {`
-        below = sibling or inside or "=>" in words
-    else:
-        wrapper = not width and _WRAPPER.match(words)
-        below = inside or (not wrapper and _FUNCTION.search(words, 0, 300) is not None)
-    blocks.append((width, below))
-    return inside
+    inside = bool(blocks) and blocks[-1][1]
+    if not inside and line[width : width + 1] in _CLOSES:  # `) {` of a header, `} else {`
+        inside = sibling or "=>" in line
+    elif not inside:
+        inside = _FUNCTION.search(line) is not None and not (width == 0 and _WRAPPER.match(line))
+    blocks.append((width, inside))
