@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-LOOK_BACK = 400
+LOOK_BACK = 160
 BLOCK_COMMENT = r"/\*(?:[^*]++|\*(?!/))*+\*/"
 
 _DOUBLE = r'"(?:[^"\\\n]++|\\[\s\S])*+"'
@@ -26,6 +26,8 @@ _BEFORE_REGULAR = re.compile(
     r"(?:(?<![.\w$])(?:return|typeof|case|do|else|in|of|instanceof|new|void|delete|throw|yield"
     r"|await)|=>|(?<!\+)\+|(?<!-)-|[(,=:\[!&|?{;~^%*])\Z"
 )
+_ANY_CONDITION = re.compile(r"(?:if|while|for|with)\s*\(")
+_BRACKET = re.compile(r"[()]")
 _CONDITION = re.compile(r"(?<![.\w$])(?:if|while|for|with)\s*\Z")
 
 
@@ -115,18 +117,18 @@ def _may_be_regular(text: str, at: int) -> bool:
     if tail[-1] == "}":
         return "\n" in before[len(tail) :]
     if tail[-1] == ")":
+        if not _ANY_CONDITION.search(tail):
+            return False
         return _CONDITION.search(tail, 0, _opening(tail)) is not None
     return _BEFORE_REGULAR.search(tail[-12:]) is not None
 
 
 def _opening(text: str) -> int:
     """Where the bracket opens that the last character closes; 0 if not in this text."""
-    depth = 0
-    for place in range(len(text) - 1, -1, -1):
-        if text[place] == ")":
-            depth += 1
-        elif text[place] == "(":
-            depth -= 1
-            if not depth:
-                return place
+    depth, place = 0, len(text)
+    for bracket in reversed(_BRACKET.findall(text)):
+        place = text.rfind(bracket, 0, place)
+        depth += 1 if bracket == ")" else -1
+        if not depth:
+            return place
     return 0

@@ -202,11 +202,11 @@ def _leaves(found: Any, depth: int = 0) -> Iterator[str]:
         for one in found:
             yield from _leaves(one, depth + 1)
     elif isinstance(found, dict) and depth < 8:
-        for condition in sorted(found, key=_LAST_CONDITIONS.__contains__):
+        for condition in sorted(found, key=lambda one: _LATE_CONDITIONS.get(one, 0)):
             yield from _leaves(found[condition], depth + 1)
 
 
-_LAST_CONDITIONS = frozenset({"types", "typings", "default"})
+_LATE_CONDITIONS = {"default": 1, "types": 2, "typings": 2}
 
 
 def _yaml_packages(text: str) -> list[str]:

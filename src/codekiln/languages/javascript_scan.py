@@ -26,9 +26,9 @@ _CANDIDATES = {
     "require": re.compile(r"\s*+\(\s*+[\"'`/]"),
 }
 _SPACE = rf"(?:\s++|{BLOCK_COMMENT}|//[^\n]*+\n)*+"
-# `import` ends a clause, else each of many would be read to the end of the text
-_WORD = r"(?!import\b|from\s*+[\"'/])[\w$]++"
-_NAME_AS_TEXT = r"(?:\"[^\"\\\n]*+\"|'[^'\\\n]*+')(?=\s++as\b|\s*+[,}])"
+# `import` and `export` end a clause, else each of many would be read to the end of the text
+_WORD = r"(?!(?:im|ex)port\b|from\s*+[\"'/])[\w$]++"
+_NAME_AS_TEXT = r"(?:\"[^\"\\\n]*+\"|'[^'\\\n]*+')(?=\s++(?:as|from)\b|\s*+[,}])"
 _CLAUSE = rf"(?:[\s{{}},*]++|{_WORD}|{_NAME_AS_TEXT}|{BLOCK_COMMENT}|//[^\n]*+\n)*+"
 _STATEMENT = re.compile(
     rf"(?:import|export)(?:({_CLAUSE})from)?{_SPACE}(?:\"([^\"\\\n]++)\"|'([^'\\\n]++)')"
@@ -57,10 +57,10 @@ _OPENER = re.compile(r"(?:[{(\[]|=>)(?=\r?\n)")  # ends a line: what is below st
 _INDENTATION = re.compile(r"[ \t]*+")
 _SAME_LINE = re.compile(r"\bfunction\b|=>")
 _FUNCTION = re.compile(
-    r"\bfunction\b|=>|(?!(?:if|for|while|switch|catch|with|return|else|do|try)\b)"
+    r"\bfunction\b|=>|(?<![\w$])(?!(?:if|for|while|switch|catch|with|return|else|do|try)\b)"
     r"(?:[\w$#*]++\s*+)++\([^()]*+\)\s*+(?::[^{]*+)?\{\Z"
 )
-_WRAPPER = re.compile(r"[;!+~-]?\(*(?:async\s+)?(?:function\b|\(\)|define\b)")
+_WRAPPER = re.compile(r";?[!+~(-]\(*(?:async\s+)?(?:function\b|\()|define\b")
 _CLOSES = frozenset(")}]")
 _PART_OF_NAME = re.compile(r"[\w$#]|(?<!\.\.)\.")
 
@@ -170,9 +170,10 @@ def _within_functions(text: str, calls: Sequence[tuple[int, int]]) -> Iterator[i
     openers = _OPENER.finditer(text)
     opener = next(openers, None) if calls else None
     blocks: list[tuple[int, bool]] = []  # indentation, and whether what is below is in a function
-    line = above = 0
+    line = above = seen = 0
     for at, place in calls:
-        line = max(line, text.rfind("\n", line, at) + 1)
+        line = max(line, text.rfind("\n", seen, at) + 1)
+        seen = at
         width = _width(text, line)
         own = text[max(line, at - 300) : at]
         if _SAME_LINE.search(own):
