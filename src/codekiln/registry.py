@@ -31,6 +31,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cpp": "codekiln.languages.c:CResolver",
         "javascript": "codekiln.languages.javascript:JavaScriptResolver",
         "typescript": "codekiln.languages.javascript:JavaScriptResolver",
+        "php": "codekiln.languages.php:PhpResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
