@@ -8,8 +8,8 @@ What an edge is:
   attributes and traits' `use`; not in strings and comments, nor in DocBlocks.
 - A file that calls a function, or imports it by `use function`, needs the file that declares it
   at its top level. As PHP does, a plain name is looked for in the file's own namespace, then in
-  the global one. Functions declared under a condition (substitutes for what an older PHP lacks)
-  are none, nor are constants.
+  the global one. Functions declared in a block, as substitutes for what an older PHP lacks are,
+  don't count (`if: … endif` is no block), nor do constants.
 - `require` and `include` of a path that can be told need that file: an include. It is told from
   texts, `__DIR__`, `__FILE__` and `dirname()`. A plain path is looked for beside the file, then
   in the folders above it. What stands behind a constant, such as `ABSPATH . 'a/b.php'`, is looked
@@ -30,7 +30,8 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from codekiln.languages.php_scan import UNKNOWN, PhpScan, scan
+from codekiln.languages.php_include import UNKNOWN
+from codekiln.languages.php_scan import PhpScan, scan
 from codekiln.languages.resolve import Need, PathIndex, join, parent, shared_depth
 from codekiln.log import logger
 
@@ -87,7 +88,7 @@ class PhpResolver:
     def _included(self, place: str, source: str) -> str | None:
         files = self._paths.files
         if place.startswith("/"):
-            path = posixpath.normpath(place)[1:]
+            path = posixpath.normpath(place[1:])
             return path if path in files else None
         if UNKNOWN not in place:
             folder = parent(source)
