@@ -17,7 +17,8 @@ from functools import cached_property
 from typing import Any
 
 from codekiln.languages.javascript_configs import matching, read_json
-from codekiln.languages.resolve import PathIndex, join, parent, shared_depth
+from codekiln.languages.nearest import Nearest
+from codekiln.languages.resolve import PathIndex, join, parent
 
 PACKAGE_FILES = frozenset({"package.json", "pnpm-workspace.yaml", "lerna.json"})
 # of entries for several uses, that of sources first, then what a program would load
@@ -137,20 +138,18 @@ class Packages:
 
     def named(self, name: str, folder: str = "") -> Package | None:
         """The package that files of a folder mean by a name; None if it is unknown or unclear."""
-        found = self._by_name.get(name, ())
-        if len(found) < 2:
-            return found[0] if found else None
-        near = [shared_depth(one.folder, folder) for one in found]
-        return found[near.index(max(near))] if near.count(max(near)) == 1 else None
+        found = self._by_name.get(name)
+        path = found.to(folder) if found else None
+        return None if path is None else self.by_folder[parent(path)]
 
     @cached_property
-    def _by_name(self) -> dict[str, list[Package]]:
+    def _by_name(self) -> dict[str, Nearest]:
         patterns = list(self._patterns())
-        found: dict[str, list[Package]] = {}
+        found: dict[str, list[str]] = {}
         for folder, package in self.by_folder.items():
             if package.name and (not folder or _belongs(folder, patterns)):
-                found.setdefault(package.name, []).append(package)
-        return found
+                found.setdefault(package.name, []).append(join(folder, "package.json"))
+        return {name: Nearest(paths) for name, paths in found.items()}
 
     def _patterns(self) -> Iterator[str]:
         """The patterns of all workspaces, from the repository's root; "!" excludes."""

@@ -30,9 +30,10 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from codekiln.languages.nearest import Nearest
 from codekiln.languages.php_include import UNKNOWN
 from codekiln.languages.php_scan import PhpScan, scan
-from codekiln.languages.resolve import Need, PathIndex, join, parent, shared_depth
+from codekiln.languages.resolve import Need, PathIndex, join, parent
 from codekiln.log import logger
 
 
@@ -48,6 +49,7 @@ class PhpResolver:
     def __init__(self, paths: PathIndex) -> None:
         self._paths = paths
         self._autoload = Autoload(paths.build_files)
+        self._nearest: dict[tuple[str, str], Nearest] = {}
 
     def scan(self, path: str, text: str) -> PhpScan:
         """What one file declares, names and includes."""
@@ -59,12 +61,12 @@ class PhpResolver:
         functions = _index((path, one.functions) for path, one in scans.items())
         for source, one in scans.items():
             for name in one.named.keys() & classes.keys():
-                target = self._choose(name, classes[name], source)
+                target = self._choose(name, classes[name], source, "class")
                 if target is not None:
                     yield source, target, one.named[name]
             for names, kind in one.called.items():
                 name = names[0] if names[0] in functions else names[1]
-                target = self._choose(name, functions.get(name, ()), source)
+                target = self._choose(name, functions.get(name), source, "function")
                 if target is not None:
                     yield source, target, kind
             for place in one.included:
@@ -73,17 +75,18 @@ class PhpResolver:
                     yield source, target, "include"
 
     def _choose(
-        self, name: str, declarers: Mapping[str, str] | tuple[()], source: str
+        self, name: str, declarers: Mapping[str, str] | None, source: str, what: str
     ) -> str | None:
         """Of the files that declare a name, the one that a file means by it."""
         if not declarers or source in declarers:
             return None
         if len(declarers) == 1:
             return next(iter(declarers))
-        mapped = [path for path, spelt in declarers.items() if self._autoload.maps(spelt, path)]
-        paths = mapped or list(declarers)
-        near = [shared_depth(parent(path), parent(source)) for path in paths]
-        return paths[near.index(max(near))] if near.count(max(near)) == 1 else None
+        key = (what, name)
+        if key not in self._nearest:
+            mapped = [path for path, spelt in declarers.items() if self._autoload.maps(spelt, path)]
+            self._nearest[key] = Nearest(mapped or declarers)
+        return self._nearest[key].to(parent(source))
 
     def _included(self, place: str, source: str) -> str | None:
         files = self._paths.files
@@ -98,8 +101,10 @@ class PhpResolver:
                     return path if path in files else None
                 folder = parent(folder)
         ending = posixpath.normpath(place.rpartition(UNKNOWN)[2].lstrip("/"))
-        if ending in files or ending.startswith("."):
-            return ending if ending in files else None
+        if ending.startswith("."):
+            return None
+        if ending in files and place.count(UNKNOWN) == 1 and place.startswith(UNKNOWN):
+            return ending
         named = self._paths.by_name.get(ending[ending.rfind("/") + 1 :], ())
         hits = [path for path in named if path.endswith(f"/{ending}")]
         return hits[0] if len(hits) == 1 else None

@@ -204,3 +204,14 @@ def test_recall_and_precision(
     assert recall >= 0.98
     assert precision >= 0.98
     assert sum(found[key] == wanted[key] for key in both) > 0.99 * len(both)
+
+
+def test_cycles_through_every_file_and_names_that_differ_in_case() -> None:
+    count = 2000
+    ring = {
+        f"src/{'Mm'[i % 2]}{i // 2}.ts": f'import "./{"mM"[i % 2]}{(i + 1) % count // 2}";\0\n'
+        for i in range(count)
+    }
+    edges = edges_of(ring)
+    assert len(edges) == count
+    assert {source for source, _ in edges} == {target for _, target in edges} == ring.keys()
