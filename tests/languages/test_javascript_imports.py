@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codekiln.languages.javascript import JavaScriptResolver
@@ -304,6 +304,7 @@ PIECES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES.split("|")), max_size=60))
 def test_no_text_breaks_the_scan(pieces: list[str]) -> None:
     resolver = JavaScriptResolver(PathIndex(["a/x.ts"]))
@@ -315,6 +316,7 @@ def test_no_text_breaks_the_scan(pieces: list[str]) -> None:
 NAME_PIECES = "./ ../ / . a b index .js .ts # @ ? ! node: \0 \\ *"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(NAME_PIECES.split())))
 def test_no_name_breaks_the_resolution(pieces: list[str]) -> None:
     target = "".join(pieces)
@@ -331,7 +333,7 @@ def test_no_name_breaks_the_resolution(pieces: list[str]) -> None:
         assert set(resolver.resolve(reference, "a/a.ts")) <= {"b/index.js", "a/b.ts"} | build.keys()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "unit",
     [
@@ -343,9 +345,9 @@ def test_no_name_breaks_the_resolution(pieces: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_long_texts_take_linear_time(unit: str) -> None:
-    """A scan that took the square of these 2 MB would not end within the time limit."""
-    text = unit * (2_000_000 // len(unit))
+    """A scan that took the square of this 1 MB would not end within the time limit."""
+    text = unit * (1_000_000 // len(unit))
     resolver = JavaScriptResolver(PathIndex([]))
     for tail in ("", ";import 'a'"):
         resolver.scan("a.ts", text + tail)
-    resolver.scan("a.vue", text[:1_000_000])
+    resolver.scan("a.vue", text)

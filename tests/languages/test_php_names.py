@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codekiln.corpus.ordering.graph import build_graph
@@ -217,6 +217,7 @@ PIECES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES.split("|")), max_size=60))
 def test_no_text_breaks_the_scan(pieces: list[str]) -> None:
     resolver = PhpResolver(PathIndex(["a/x.php"]))
@@ -225,7 +226,7 @@ def test_no_text_breaks_the_scan(pieces: list[str]) -> None:
         list(resolver.edges({"a/x.php": found, "b.php": found, "c.php": found}))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "unit",
     [
@@ -236,5 +237,5 @@ def test_no_text_breaks_the_scan(pieces: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_long_texts_take_linear_time(unit: str) -> None:
-    """A scan that took the square of these 2 MB would not end within the time limit."""
-    scan("a.php", "<?php " + unit * (2_000_000 // len(unit)))
+    """A scan that took the square of this 1 MB would not end within the time limit."""
+    scan("a.php", "<?php " + unit * (1_000_000 // len(unit)))

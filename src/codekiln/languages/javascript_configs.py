@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,28 +34,47 @@ _NOT_JSON = re.compile(
 )
 
 
+class Patterns:
+    """A table whose keys may hold one `*` for any text, as in `paths` and `exports`.
+
+    An exact key goes before those with a `*`, and of these the longest start.
+    """
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self._exact = {key: found for key, found in table.items() if "*" not in key}
+        parted = [(key.partition("*"), found) for key, found in table.items() if "*" in key]
+        ordered = sorted(parted, key=lambda one: -len(one[0][0]))
+        self._open = [(start, end, found) for (start, _, end), found in ordered]
+
+    def find(self, name: str) -> tuple[Any, str]:
+        """What the key for a name stands for, and what its `*` does; (None, "") without one."""
+        if name in self._exact:
+            return self._exact[name], ""
+        for start, end, found in self._open:
+            if name.startswith(start) and name.endswith(end) and len(name) >= len(start + end):
+                return found, name[len(start) : len(name) - len(end)]
+        return None, ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What one configuration says about resolution, with what it extends taken in.
 
     Args:
         base: the folder that bare names are looked for in, as `baseUrl` says; None without.
-        paths: pattern with at most one `*` -> places, likewise.
+        paths: pattern -> places, likewise.
         anchor: the folder that the places of `paths` start from.
         roots: folders that are one in the eyes of relative imports.
     """
 
     base: str | None = None
-    paths: Mapping[str, tuple[str, ...]] | None = None
+    paths: Patterns | None = None
     anchor: str = ""
     roots: tuple[str, ...] = ()
 
     def places(self, name: str) -> Iterator[str]:
-        """Where a bare name may lie, without suffix, best first; outside the repository: "..".
-
-        The pattern with the longest start decides, as in TypeScript.
-        """
-        targets, star = matching(self.paths or {}, name)
+        """Where a bare name may lie, without suffix, best first; "../" leads outside."""
+        targets, star = self.paths.find(name) if self.paths else (None, "")
         for target in targets or ():
             yield posixpath.normpath(join(self.anchor, target.replace("*", star)))
         if self.base is not None:
@@ -153,7 +172,7 @@ def _own(config: Config, options: Mapping[str, Any], folder: str) -> Config:
             for key, places in paths.items()
         }
         anchor = config.base if config.base is not None else folder
-        config = replace(config, paths=mapped, anchor=anchor)
+        config = replace(config, paths=Patterns(mapped), anchor=anchor)
     elif isinstance(base, str) and config.base is not None:
         config = replace(config, anchor=config.base)
     if isinstance(roots, list):
@@ -178,31 +197,6 @@ def _within(folder: str, name: str) -> str:
 
 def _texts(found: Any) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-
-
-def matching(patterns: Iterable[str] | Mapping[str, Any], name: str) -> tuple[Any, str]:
-    """What the pattern for a name stands for, and what of the name its `*` stands for.
-
-    An exact pattern goes before those with a `*`, and of those the longest start; (None, "")
-    where none matches.
-    """
-    table: Mapping[str, Any] = (
-        patterns if isinstance(patterns, Mapping) else dict.fromkeys(patterns)
-    )
-    if name in table and "*" not in name:
-        return table[name], ""
-    best, star = None, ""
-    for pattern in table:
-        start, mark, end = pattern.partition("*")
-        if (
-            mark
-            and len(name) >= len(start) + len(end)
-            and name.startswith(start)
-            and name.endswith(end)
-            and (best is None or len(start) > best.index("*"))
-        ):
-            best, star = pattern, name[len(start) : len(name) - len(end)]
-    return (None, "") if best is None else (table[best], star)
 
 
 def package_name(specifier: str) -> tuple[str, str]:

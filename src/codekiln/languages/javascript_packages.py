@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from codekiln.languages.javascript_configs import matching, read_json
+from codekiln.languages.javascript_configs import Patterns, read_json
 from codekiln.languages.nearest import Nearest
 from codekiln.languages.resolve import PathIndex, join, parent
 
@@ -54,18 +54,25 @@ class Package:
         name = self.manifest.get("name")
         return name if isinstance(name, str) else ""
 
+    @cached_property
+    def _exports(self) -> Patterns:
+        exports = self.manifest.get("exports")
+        subpaths = isinstance(exports, dict) and any(key.startswith(".") for key in exports)
+        return Patterns(exports if isinstance(exports, dict) and subpaths else {".": exports})
+
+    @cached_property
+    def _imports(self) -> Patterns:
+        imports = self.manifest.get("imports")
+        return Patterns(imports if isinstance(imports, dict) else {})
+
     def entries(self, inner: str) -> Iterator[str]:
         """Places that `inner`, a path in the package, stands for, best first; "" is itself.
 
         They are paths of the repository; whether they exist is not looked at.
         """
-        exports = self.manifest.get("exports")
-        if exports is not None:
-            subpaths = isinstance(exports, dict) and any(key.startswith(".") for key in exports)
-            table = exports if subpaths else {".": exports}
-            found, star = matching(table, f"./{inner}" if inner else ".")
-            for target in _leaves(found):
-                yield self._place(target.replace("*", star))
+        found, star = self._exports.find(f"./{inner}" if inner else ".")
+        for target in _leaves(found):
+            yield self._place(target.replace("*", star))
         if inner:
             yield self._place(inner)
             return
@@ -78,8 +85,7 @@ class Package:
 
     def private(self, name: str) -> Iterator[str]:
         """What a name that starts with `#` stands for: places, or package names."""
-        imports = self.manifest.get("imports")
-        found, star = matching(imports if isinstance(imports, dict) else {}, name)
+        found, star = self._imports.find(name)
         for target in _leaves(found):
             target = target.replace("*", star)
             yield f"/{self._place(target)}" if target.startswith("./") else target

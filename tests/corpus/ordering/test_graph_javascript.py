@@ -8,12 +8,14 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from codekiln.corpus.ordering.graph import build_graph
+from codekiln.languages.javascript_scan import scan
 from codekiln.languages.resolve import is_build_file
 from codekiln.languages.table import detect
 from codekiln.types import SourceFile
@@ -204,6 +206,70 @@ def test_recall_and_precision(
     assert recall >= 0.98
     assert precision >= 0.98
     assert sum(found[key] == wanted[key] for key in both) > 0.99 * len(both)
+
+
+def statements(text: str, typescript: bool) -> list[tuple[str, str]] | None:
+    """Kind and target of each reference by a whole grammar; None where it finds errors."""
+    tree_sitter = pytest.importorskip("tree_sitter")
+    if typescript:
+        grammar = pytest.importorskip("tree_sitter_typescript").language_typescript()
+    else:
+        grammar = pytest.importorskip("tree_sitter_javascript").language()
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar))
+    root = parser.parse(text.encode()).root_node
+    found: list[tuple[int, str, str]] = []
+    if root.has_error:
+        return None
+    todo = [(root, False)]
+    while todo:
+        node, inside = todo.pop()
+        target, kind = None, "import"
+        if node.type in ("import_statement", "export_statement", "import_require_clause"):
+            target = node.child_by_field_name("source")
+            if any(child.type == "type" for child in node.children):
+                kind = "type-only"
+        elif node.type == "call_expression":
+            function = node.child_by_field_name("function")
+            arguments = node.child_by_field_name("arguments")
+            if function.type == "import" or function.text == b"require":
+                values = [one for one in arguments.named_children if one.type != "comment"]
+                target = values[0] if len(values) == 1 else None
+                kind = "local" if inside or function.type == "import" else "import"
+        if target is not None and target.type == "string":
+            found.append((node.start_byte, kind, target.text.decode()[1:-1]))
+        inside = inside or "function" in node.type or node.type == "method_definition"
+        todo += [(child, inside) for child in node.children]
+    return [(kind, target) for _, kind, target in sorted(found)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "version", "folder", "least"),
+    [("webpack", "5.112.2", "lib", 3000), ("rxjs", "7.8.2", "src", 1200)],
+)
+def test_the_scan_agrees_with_a_grammar(name: str, version: str, folder: str, least: int) -> None:
+    root = published(name, version) / folder
+    total = missed = other_kind = 0
+    for path in sorted(root.rglob("*.[jt]s")):
+        text = path.read_text(encoding="utf-8")
+        typescript = path.suffix == ".ts"
+        parsed = statements(text, typescript)
+        if parsed is None:
+            continue
+        wanted = Counter(parsed)
+        found = Counter(
+            (one.kind, one.target)
+            for one in scan(text, typescript=typescript)
+            if typescript or one.kind != "type-only"
+        )
+        targets, seen = (Counter(target for _, target in one.elements()) for one in (wanted, found))
+        total += targets.total()
+        missed += ((targets - seen) + (seen - targets)).total()
+        other_kind += (wanted - found).total()
+    print(f"{name}: {total} references, {missed} missed or too many, {other_kind} of other kind")
+    assert total > least
+    assert missed <= 0.005 * total
+    assert other_kind <= 0.01 * total
 
 
 def test_cycles_through_every_file_and_names_that_differ_in_case() -> None:
