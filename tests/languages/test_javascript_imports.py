@@ -351,3 +351,23 @@ def test_long_texts_take_linear_time(unit: str) -> None:
     for tail in ("", ";import 'a'"):
         resolver.scan("a.ts", text + tail)
     resolver.scan("a.vue", text)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("unit", ['"\\"', "/*", ", ", "//\n", '{"a":', "["])
+def test_broken_configurations_take_linear_time(unit: str) -> None:
+    build = dict.fromkeys(("tsconfig.json", "package.json", "lerna.json"), unit * 200000)
+    resolver = JavaScriptResolver(PathIndex(["a.ts", "b.ts"], build))
+    (reference,) = resolver.scan("a.ts", 'import "b"')
+    assert resolver.resolve(reference, "a.ts") == []
+
+
+def test_configurations_that_extend_others_many_times_over() -> None:
+    build = {
+        f"tsconfig.{i}.json": json.dumps({"extends": [f"./tsconfig.{i + 1}.json"] * 2})
+        for i in range(400)
+    }
+    build["tsconfig.json"] = '{"extends": "./tsconfig.0", "compilerOptions": {"baseUrl": "."}}'
+    resolver = JavaScriptResolver(PathIndex(["a.ts", "b.ts"], build))
+    (reference,) = resolver.scan("a.ts", 'import "b"')
+    assert resolver.resolve(reference, "a.ts") == ["b.ts"]

@@ -30,7 +30,7 @@ EXTENDED_NAMES = frozenset(f"tsconfig{m}{n}.json" for m in ".-" for n in _EXTEND
 _LONGEST_CHAIN = 16
 # a string, which stays; or a comment, or a comma before a closing bracket, which go
 _NOT_JSON = re.compile(
-    r'("(?:[^"\\\n]++|\\.)*+")|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/|,(?=\s*+[}\]])'
+    r'("(?:[^"\\\n]++|\\.)*+"?+)|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)|,(?=\s*+[}\]])'
 )
 
 
@@ -101,6 +101,7 @@ class Configs:
         self._texts = paths.build_files
         self._package = package
         self._by_folder: dict[str, Config | None] = {}
+        self._known: dict[str, Config] = {}
         self._has_any = any(path[path.rfind("/") + 1 :] in CONFIG_NAMES for path in self._texts)
 
     def of(self, folder: str) -> Config | None:
@@ -122,29 +123,35 @@ class Configs:
         return config
 
     def _project(self, path: str) -> Config:
-        config = self._read(path, ())
-        if config.paths is None and config.base is None:
-            references = self._parsed(path).get("references")
-            for one in references if isinstance(references, list) else ():
-                other = one.get("path") if isinstance(one, dict) else None
-                if isinstance(other, str):
-                    place = posixpath.normpath(join(parent(path), other))
-                    if place in self._texts and parent(place) == parent(path):
-                        referred = self._read(place, (path,))
-                        if referred.paths is not None or referred.base is not None:
-                            return referred
+        config = self._read(path)
+        if config.paths is not None or config.base is not None:
+            return config
+        references = self._parsed(path).get("references")
+        for one in references if isinstance(references, list) else ():
+            other = one.get("path") if isinstance(one, dict) else None
+            if isinstance(other, str):
+                place = posixpath.normpath(join(parent(path), other))
+                if place in self._texts and parent(place) == parent(path):
+                    referred = self._read(place)
+                    if referred.paths is not None or referred.base is not None:
+                        return referred
         return config
 
-    def _read(self, path: str, chain: tuple[str, ...]) -> Config:
+    def _read(self, path: str, depth: int = 0) -> Config:
+        if path in self._known:
+            return self._known[path]
+        self._known[path] = config = Config()  # what a configuration that extends itself finds
         parsed = self._parsed(path)
-        config = Config()
         extended = parsed.get("extends")
         for name in [extended] if isinstance(extended, str) else _texts(extended):
             place = self._extended(name, parent(path))
-            if place and place not in chain and len(chain) < _LONGEST_CHAIN:
-                config = _overlay(config, self._read(place, (*chain, path)))
+            if place and depth < _LONGEST_CHAIN:
+                config = _overlay(config, self._read(place, depth + 1))
         options = parsed.get("compilerOptions")
-        return _own(config, options, parent(path)) if isinstance(options, dict) else config
+        if isinstance(options, dict):
+            config = _own(config, options, parent(path))
+        self._known[path] = config
+        return config
 
     def _extended(self, name: str, folder: str) -> str | None:
         if name.startswith("."):

@@ -12,8 +12,8 @@ What an edge is:
   don't count (`if: … endif` is no block), nor do constants.
 - `require` and `include` of a path that can be told need that file: an include. It is told from
   texts, `__DIR__`, `__FILE__` and `dirname()`. A plain path is looked for beside the file, then
-  in the folders above it. What stands behind a constant, such as `ABSPATH . 'a/b.php'`, is looked
-  for in the root, then as the only path of the repository that ends so.
+  in the folders above it. What stands behind one constant, such as `ABSPATH . 'a/b.php'`, is
+  looked for in the root; that and what stands behind several, as the only path that ends so.
 
 Where a class is declared: names lead to declarations, not to paths, so what no `composer.json`
 maps is found too. Where several files declare the same, the file itself is meant, if it does;
