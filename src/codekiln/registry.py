@@ -29,9 +29,18 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
-        # dialects that are resolved as their family is
+        "cuda": "codekiln.languages.c:CResolver",
+        "javascript": "codekiln.languages.javascript:JavaScriptResolver",
+        "typescript": "codekiln.languages.javascript:JavaScriptResolver",
+        "php": "codekiln.languages.php:PhpResolver",
+        # dialects, and files that hold a script: resolved as their family is
         "arduino": "codekiln.languages.c:CResolver",
         "cython": "codekiln.languages.python:PythonResolver",
+        "jsx": "codekiln.languages.javascript:JavaScriptResolver",
+        "vue": "codekiln.languages.javascript:JavaScriptResolver",
+        "svelte": "codekiln.languages.javascript:JavaScriptResolver",
+        "astro": "codekiln.languages.javascript:JavaScriptResolver",
+        "html-php": "codekiln.languages.php:PhpResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
