@@ -38,8 +38,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cython": "codekiln.languages.python:PythonResolver",
         "jsx": "codekiln.languages.javascript:JavaScriptResolver",
         "vue": "codekiln.languages.javascript:JavaScriptResolver",
-        "svelte": "codekiln.languages.javascript:JavaScriptResolver",
-        "astro": "codekiln.languages.javascript:JavaScriptResolver",
         "html-php": "codekiln.languages.php:PhpResolver",
     },
     "benchmarks": {
