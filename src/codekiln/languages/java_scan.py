@@ -1,0 +1,157 @@
+"""Java source: packages, imports, declared types and the names that may stand for types.
+
+A name counts as a type where Java could not mean anything else, or where nothing speaks against
+it: it starts with a capital, no dot or bracket makes it a member or a call, and the file declares
+no constant, no enum constant and no type parameter of that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from codekiln.languages.jvm_scan import (
+    Declared,
+    Import,
+    Nesting,
+    Unit,
+    angles,
+    brackets,
+    interned,
+    parameter_names,
+    type_chain,
+    without_arguments,
+    word_table,
+)
+
+# comments, text blocks, strings, characters; open ones end with the text or the line
+_COVERED = re.compile(
+    r"/(?:/[^\n]*+|\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z))"
+    r'|"(?:""[^"\\]*+(?:(?:\\[\s\S]|"(?!""))[^"\\]*+)*+(?:"""|\Z)'
+    r'|[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?)'
+    r"|'(?:[^'\\\n]|\\[^\n]{1,6}?)'"
+)
+_PACKAGE = re.compile(r"package\s+([\w$.]+)\s*;")
+_IMPORT = re.compile(r"import\s+(?:static\s+)?([\w$.\s]+?)(\s*\.\s*\*)?\s*;")
+_TYPE = re.compile(r"(?:class|interface|enum|record)(?<![\w$.]class)\s++([\w$]++)\s*+(?=[{<(eip])")
+_HEAD_END = re.compile(r"[{;]")
+_SUPERS = re.compile(r"\b(?:extends|implements)\b")
+_METHOD_PARAMETERS = re.compile(r"<(?<=[\s>]<)[A-Z_$]")
+_CASE = re.compile(r"case\s++(?<![\w$]case\s)([\w$.\s,]*+)(?=[:(-])")
+_ENUM_MARK = re.compile(r"[{}();]")
+_CONSTANT = re.compile(r"(?:^|,)\s*+(?:@[\w$.]++\s*+)*+([\w$]++)")
+_WORDS = word_table("@(=")
+
+
+def scan(text: str) -> Unit:
+    """What a Java file says."""
+    code = _COVERED.sub(" ", text)
+    package = _PACKAGE.search(code)
+    name = package[1] if package else ""
+    declared, hidden, first = _types(code, name)
+    found = list(_IMPORT.finditer(code, 0, first))
+    for start in _METHOD_PARAMETERS.finditer(code):
+        listed = code[start.start() + 1 : angles(code, start.start()) - 1]
+        if ";" not in listed and "{" not in listed:
+            hidden.update(parameter_names(listed))
+    rest = code[: found[0].start()] + code[found[-1].end() :] if found else code
+    return Unit(
+        language="java",
+        packages=(name,),
+        imports=tuple(map(_import, found)),
+        declared=tuple(declared),
+        names=interned(_names(rest, hidden)),
+    )
+
+
+def _import(match: re.Match[str]) -> Import:
+    path = "".join(match[1].split())
+    return Import(path, "" if match[2] else path[path.rfind(".") + 1 :])
+
+
+def _types(code: str, package: str) -> tuple[list[Declared], set[str], int]:
+    """The declared types; type parameters and enum constants; where the first type starts."""
+    declared: list[Declared] = []
+    hidden: set[str] = set()
+    nesting = Nesting(code)
+    first = -1
+    for match in _TYPE.finditer(code):
+        at = match.end()
+        if match[0].startswith("record") and code[at] not in "(<":
+            continue  # a variable of that name
+        if first < 0:
+            first = match.start()
+        full = nesting.enter(match.start(), match[1])
+        if code[at] == "<":
+            close = angles(code, at)
+            hidden.update(parameter_names(code[at + 1 : close - 1]))
+            at = close
+        if match[0].startswith("record"):
+            at = brackets(code, at)
+        end = _HEAD_END.search(code, at)
+        head = code[at : end.start()] if end else ""
+        declared.append(Declared(package, full, _supers(head)))
+        if match[0].startswith("enum") and end:
+            hidden.update(_constants(code, end.end()))
+    return declared, hidden, first if first >= 0 else len(code)
+
+
+def _supers(head: str) -> tuple[str, ...]:
+    match = _SUPERS.search(head)
+    if match is None:
+        return ()
+    listed = without_arguments(head[match.end() :]).partition(" permits ")[0]
+    words = _SUPERS.sub(",", listed).replace("&", ",").split(",")
+    return tuple(w.split()[-1] for w in words if w.split())
+
+
+def _constants(code: str, start: int) -> list[str]:
+    """The constants of an enum whose body starts at `start`."""
+    outside: list[str] = []
+    depth = 0
+    at = start
+    for mark in _ENUM_MARK.finditer(code, start):
+        if mark[0] in "{(":
+            if depth == 0:
+                outside.append(code[at : mark.start()])
+            depth += 1
+        elif mark[0] in "})":
+            depth -= 1
+            at = mark.end()
+        if depth < 0 or (depth == 0 and mark[0] == ";"):
+            if depth < 0:
+                at = min(at, mark.start())
+            outside.append(code[at : mark.start()])
+            break
+    return _CONSTANT.findall("".join(outside))
+
+
+def _names(code: str, hidden: set[str]) -> Iterator[str]:
+    """The names that may stand for types."""
+    if "case " in code:
+        code = _CASE.sub(_labels, code)
+    code = code.replace("(", "( ").replace("new ", "@").replace("instanceof ", "@")
+    words = set(code.replace(" = ", "= ").translate(_WORDS).split())
+    words = {word for word in words if not word.islower()}
+    hidden |= {word[:-1] for word in words if word[-1] == "=" and word[-2:] != "=="}
+    for word in words:
+        sure = word[0] == "@"
+        if sure:
+            word = word.lstrip("@")
+        elif word[-1] == "(":
+            word = word.rpartition(".")[0]  # a method
+        elif word[-1] == "=":
+            continue
+        chain = type_chain(word)
+        if chain and (sure or chain.partition(".")[0] not in hidden):
+            yield chain
+
+
+def _labels(match: re.Match[str]) -> str:
+    """What the labels of a `case` leave: types of patterns, not constants."""
+    if match.string[match.end()] == "(":
+        return f" @{match[1]}"
+    labels = [label.split() for label in match[1].split(",")]
+    patterns = [words[-2] for words in labels if len(words) > 1]
+    qualifiers = [words[0].rpartition(".")[0] for words in labels if len(words) == 1]
+    return " @".join(["", *patterns, *filter(None, qualifiers)]) + " "
