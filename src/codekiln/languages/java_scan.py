@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterator
 
 from codekiln.languages.jvm_scan import (
+    LONGEST_HEAD,
     Declared,
     Import,
     Nesting,
     Unit,
-    angles,
-    brackets,
+    closed,
+    constants,
     interned,
+    listed,
     parameter_names,
     type_chain,
     without_arguments,
@@ -32,14 +34,14 @@ _COVERED = re.compile(
     r"|'(?:[^'\\\n]|\\[^\n]{1,6}?)'"
 )
 _PACKAGE = re.compile(r"package\s+([\w$.]+)\s*;")
-_IMPORT = re.compile(r"import\s+(?:static\s+)?([\w$.\s]+?)(\s*\.\s*\*)?\s*;")
+_IMPORT = re.compile(
+    r"import\s++(?:static\s++)?([\w$]++(?:\s*+\.\s*+[\w$]++)*+)(\s*+\.\s*+\*)?+\s*+;"
+)
 _TYPE = re.compile(r"(?:class|interface|enum|record)(?<![\w$.]class)\s++([\w$]++)\s*+(?=[{<(eip])")
 _HEAD_END = re.compile(r"[{;]")
 _SUPERS = re.compile(r"\b(?:extends|implements)\b")
 _METHOD_PARAMETERS = re.compile(r"<(?<=[\s>]<)[A-Z_$]")
-_CASE = re.compile(r"case\s++(?<![\w$]case\s)([\w$.\s,]*+)(?=[:(-])")
-_ENUM_MARK = re.compile(r"[{}();]")
-_CONSTANT = re.compile(r"(?:^|,)\s*+(?:@[\w$.]++\s*+)*+([\w$]++)")
+_CASE = re.compile(r"case\s++(?<![\w$]case\s)([\w$.\s,]{0,200}+)(?=[:(-])")
 _WORDS = word_table("@(=")
 
 
@@ -51,9 +53,7 @@ def scan(text: str) -> Unit:
     declared, hidden, first = _types(code, name)
     found = list(_IMPORT.finditer(code, 0, first))
     for start in _METHOD_PARAMETERS.finditer(code):
-        listed = code[start.start() + 1 : angles(code, start.start()) - 1]
-        if ";" not in listed and "{" not in listed:
-            hidden.update(parameter_names(listed))
+        hidden.update(parameter_names(listed(code, start.start())[0]))
     rest = code[: found[0].start()] + code[found[-1].end() :] if found else code
     return Unit(
         language="java",
@@ -74,7 +74,7 @@ def _types(code: str, package: str) -> tuple[list[Declared], set[str], int]:
     declared: list[Declared] = []
     hidden: set[str] = set()
     nesting = Nesting(code)
-    first = -1
+    first = passed = -1
     for match in _TYPE.finditer(code):
         at = match.end()
         if match[0].startswith("record") and code[at] not in "(<":
@@ -83,16 +83,16 @@ def _types(code: str, package: str) -> tuple[list[Declared], set[str], int]:
             first = match.start()
         full = nesting.enter(match.start(), match[1])
         if code[at] == "<":
-            close = angles(code, at)
-            hidden.update(parameter_names(code[at + 1 : close - 1]))
-            at = close
+            parameters, at = listed(code, at)
+            hidden.update(parameter_names(parameters))
         if match[0].startswith("record"):
-            at = brackets(code, at)
-        end = _HEAD_END.search(code, at)
+            at = closed(code, at)
+        end = _HEAD_END.search(code, at, at + LONGEST_HEAD)
         head = code[at : end.start()] if end else ""
         declared.append(Declared(package, full, _supers(head)))
-        if match[0].startswith("enum") and end:
-            hidden.update(_constants(code, end.end()))
+        if match[0].startswith("enum") and end and end.end() > passed:
+            found, passed = constants(code, end.end())
+            hidden.update(found)
     return declared, hidden, first if first >= 0 else len(code)
 
 
@@ -100,30 +100,9 @@ def _supers(head: str) -> tuple[str, ...]:
     match = _SUPERS.search(head)
     if match is None:
         return ()
-    listed = without_arguments(head[match.end() :]).partition(" permits ")[0]
-    words = _SUPERS.sub(",", listed).replace("&", ",").split(",")
-    return tuple(w.split()[-1] for w in words if w.split())
-
-
-def _constants(code: str, start: int) -> list[str]:
-    """The constants of an enum whose body starts at `start`."""
-    outside: list[str] = []
-    depth = 0
-    at = start
-    for mark in _ENUM_MARK.finditer(code, start):
-        if mark[0] in "{(":
-            if depth == 0:
-                outside.append(code[at : mark.start()])
-            depth += 1
-        elif mark[0] in "})":
-            depth -= 1
-            at = mark.end()
-        if depth < 0 or (depth == 0 and mark[0] == ";"):
-            if depth < 0:
-                at = min(at, mark.start())
-            outside.append(code[at : mark.start()])
-            break
-    return _CONSTANT.findall("".join(outside))
+    types = without_arguments(head[match.end() :]).partition(" permits ")[0]
+    words = (one.split() for one in _SUPERS.sub(",", types).split(","))
+    return tuple(one[-1] for one in words if one)
 
 
 def _names(code: str, hidden: set[str]) -> Iterator[str]:
@@ -142,7 +121,7 @@ def _names(code: str, hidden: set[str]) -> Iterator[str]:
             word = word.rpartition(".")[0]  # a method
         elif word[-1] == "=":
             continue
-        chain = type_chain(word)
+        chain = type_chain(word) or (word.rstrip("(") if sure else "")
         if chain and (sure or chain.partition(".")[0] not in hidden):
             yield chain
 

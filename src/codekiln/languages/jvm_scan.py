@@ -8,7 +8,7 @@ reads tens of megabytes a second, where a syntax tree takes one second for ten.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from sys import intern
 from typing import NamedTuple
 
@@ -45,6 +45,14 @@ class Declared(NamedTuple):
     supers: tuple[str, ...]
 
 
+class Member(NamedTuple):
+    """A function or value that belongs to a package alone; an extension is called on others."""
+
+    package: str
+    name: str
+    extension: bool
+
+
 class Unit(NamedTuple):
     """What one file says.
 
@@ -53,7 +61,7 @@ class Unit(NamedTuple):
         packages: those whose members the file sees, innermost first.
         imports: in the order of the text.
         declared: types, outer ones before inner ones.
-        members: functions and values that belong to a package alone, as (package, name).
+        members: functions and values that belong to a package alone.
         names: chains of names that may stand for types: "Map.Entry", "java.util.Map".
         values: names without a dot before them that may stand for functions or values.
         called: names behind a dot that may stand for functions from outside the type.
@@ -64,7 +72,7 @@ class Unit(NamedTuple):
     packages: tuple[str, ...]
     imports: tuple[Import, ...] = ()
     declared: tuple[Declared, ...] = ()
-    members: tuple[tuple[str, str], ...] = ()
+    members: tuple[Member, ...] = ()
     names: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
@@ -103,53 +111,90 @@ def without_arguments(text: str) -> str:
 
 
 def parameter_names(text: str) -> list[str]:
-    """The names that a list of type parameters declares: "K", "V" of "K, V extends List<K>"."""
-    words = (one.split() for one in without_arguments(text).split(","))
-    return [next((w for w in one if w[0] not in "@+-"), "").rstrip(":") for one in words if one]
+    """The names that a list of type parameters declares: "K", "V" of "K, out V : List<K>"."""
+    found = (_PARAMETER.match(one) for one in without_arguments(text).split(","))
+    return [match[1] for match in found if match]
 
 
-def angles(code: str, start: int) -> int:
-    """Where the type parameters that open at `start` are closed, one further; `start` if never.
+_PARAMETER = re.compile(r"\s*+(?:@[\w.]++\s++|(?:out|in|reified)\s++|[+-]\s*+)*+([\w$]++)")
 
-    They end within a thousand characters, or are none.
+
+LONGEST_PARAMETERS = 400  # characters; a list that is longer is none, but a comparison
+LONGEST_HEAD = 4000  # characters between a type's name and its body
+DEEPEST = 16  # brackets within brackets
+
+
+def closed(code: str, start: int, limit: int = LONGEST_HEAD) -> int:
+    """Where the bracket that opens at `start` is closed, one further; `start` if never.
+
+    Only brackets of its own kind are looked at, in `limit` characters and not too deep: what goes
+    on for longer is something else, and a search without end takes quadratic time.
     """
+    opening = code[start]
     depth = 0
-    for match in _ANGLE.finditer(code, start, start + 1000):
-        depth += 1 if match[0] == "<" else -1
+    for match in _PAIRS[opening].finditer(code, start, start + limit):
+        depth += 1 if match[0] == opening else -1
         if depth == 0:
             return match.end()
+        if depth > DEEPEST:
+            break
     return start
 
 
-_ANGLE = re.compile(r"[<>]")
+_PAIRS = {"<": re.compile(r"[<>]"), "(": re.compile(r"[()]"), "[": re.compile(r"[\[\]]")}
 
 
-def brackets(code: str, start: int) -> int:
-    """Where the round bracket that opens at `start` is closed, one further; or the text's end."""
+def listed(code: str, start: int) -> tuple[str, int]:
+    """The list in the bracket that opens at `start`, and where it ends; "" if it is no list."""
+    end = closed(code, start, LONGEST_PARAMETERS)
+    inner = code[start + 1 : max(end - 1, start)]
+    return ("", end) if ";" in inner or "{" in inner else (inner, end)
+
+
+def constants(code: str, start: int) -> tuple[list[str], int]:
+    """The constants of an enum whose body starts at `start`, and where they end."""
+    outside: list[str] = []
     depth = 0
-    for match in _BRACKET.finditer(code, start):
-        depth += 1 if match[0] == "(" else -1
-        if depth == 0:
-            return match.end()
-    return len(code)
+    at = end = start
+    for mark in _ENUM_MARK.finditer(code, start):
+        end = mark.end()
+        if mark[0] in "{(":
+            if depth == 0:
+                outside.append(code[at : mark.start()])
+            depth += 1
+        elif depth and mark[0] in "})":
+            depth -= 1
+            at = end
+        elif depth == 0:
+            outside.append(code[at : mark.start()])
+            break
+    return _CONSTANT.findall("".join(outside)), end
 
 
-_BRACKET = re.compile(r"[()]")
+_ENUM_MARK = re.compile(r"[{}();]")
+_CONSTANT = re.compile(r"(?:^|,)\s*+(?:@[\w$.]++\s*+)*+([\w$]++)")
 
 
 class Nesting:
-    """The types around each place of a text, when asked for places in rising order."""
+    """The types around each place of a text, when asked for places in rising order.
 
-    def __init__(self, code: str) -> None:
+    Args:
+        code: without comments and literals.
+        brackets: which kinds count, each as two characters.
+    """
+
+    def __init__(self, code: str, brackets: tuple[str, ...] = ("{}",)) -> None:
         self._code = code
+        self._brackets = brackets
         self._at = 0
         self._depth = 0
         self._open: list[tuple[int, str]] = []
 
     def depth(self, at: int) -> int:
-        """How many braces are open at `at`."""
+        """How many brackets are open at `at`."""
         count = self._code.count
-        self._depth += count("{", self._at, at) - count("}", self._at, at)
+        for opening, closing in self._brackets:
+            self._depth += count(opening, self._at, at) - count(closing, self._at, at)
         self._at = at
         while self._open and self._open[-1][0] >= self._depth:
             self._open.pop()
@@ -161,13 +206,6 @@ class Nesting:
         full = f"{self._open[-1][1]}.{name}" if self._open else name
         self._open.append((depth, full))
         return full
-
-
-def sure_and_likely(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Split off the marks that `@` (a type for sure) and `(` (a call) leave on words."""
-    for word in words:
-        bare = word.lstrip("@.") if word[0] == "@" else word
-        yield bare, bare != word
 
 
 Scan = Callable[[str], Unit]
