@@ -219,13 +219,13 @@ def _names(code: str, hidden: set[str]) -> tuple[set[str], set[str], set[str]]:
     code = code.replace("::", " ").replace("?:", " ").replace("?.", ".").replace("!!.", ".")
     code = code.replace("(", "( ").replace(" :", ":").replace(":", ": ").replace(" = ", "= ")
     words = set(code.translate(_WORDS).split())
-    hidden |= {word[:-1] for word in words if word[-1] in ":=" and "." not in word}
+    hidden |= {w[:-1] for w in words if w[-1] in ":=" and w[0].islower() and "." not in w}
     names: set[str] = set()
     values: set[str] = set()
     called: set[str] = set()
     for word in words:
         head, _, rest = word.lstrip("@").rstrip("(:=").partition(".")
-        if head in hidden or word[-1] in ":=":
+        if head in hidden:
             head = ""
         chain = type_chain(f"{head}.{rest}" if rest else head) if head else ""
         if chain:

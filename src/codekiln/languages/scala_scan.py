@@ -46,7 +46,7 @@ _PARAMETER = re.compile(r"\s*+[+-]?\s*+([\w$]++)")
 _ARROW = re.compile(r"([a-z_]\w*+)\s*+=>")
 _WORDS = word_table("@(=:")
 _KEYWORDS = frozenset(
-    "abstract case catch class def do else enum export extends extension false final finally for"
+    "abstract case catch class def derives do else enum export extends extension false final finally for"
     " forSome given if implicit import inline lazy macro match new null object opaque open override"
     " package private protected return sealed super then this throw trait transparent true try"
     " type using val var while with yield _".split()
@@ -233,8 +233,7 @@ def _names(code: str, hidden: set[str]) -> tuple[set[str], set[str]]:
     hidden.update(_ARROW.findall(code))
     code = code.replace("=>", " ").replace("<-", "= ").replace("::", " ").replace(":", ": ")
     words = set(code.replace("(", "( ").replace(" = ", "= ").translate(_WORDS).split())
-    hidden |= {w[:-1] for w in words if w[-1] == "=" and "." not in w}
-    hidden |= {w[:-1] for w in words if w[-1] == ":" and w[0].islower() and "." not in w}
+    hidden |= {w[:-1] for w in words if w[-1] in ":=" and w[0].islower() and "." not in w}
     names: set[str] = set()
     values: set[str] = set()
     for word in words:
