@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
+        "c-sharp": "codekiln.languages.csharp:CSharpResolver",
         "java": "codekiln.languages.jvm:JvmResolver",
         "kotlin": "codekiln.languages.jvm:JvmResolver",
         "scala": "codekiln.languages.jvm:JvmResolver",

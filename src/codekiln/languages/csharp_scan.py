@@ -1,0 +1,314 @@
+"""C# source: namespaces, usings, declared types and the names that may stand for types.
+
+Everything starts with a capital in C#, properties and methods too. A name behind a dot, or before
+a bracket without `new`, is no type. One that the file itself declares as a property, field or enum
+member counts only where a type must stand: before another name, behind `new`, `is` or `typeof`, as
+a type argument, among the base types.
+
+Generic types are other types than those without type parameters: their names end in "`" here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from codekiln.languages.jvm_scan import (
+    LONGEST_HEAD,
+    LONGEST_PARAMETERS,
+    closed,
+    constants,
+    interned,
+    listed,
+    parameter_names,
+    word_table,
+)
+
+# directives, comments, raw and verbatim and plain strings, characters
+_COVERED = re.compile(
+    r"#[^\n]*+"
+    r"|/(?:/[^\n]*+|\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z))"
+    r'|\$++"""[^"]*+(?:"(?!"")[^"]*+)*+(?:"{3,}|\Z)'
+    r'|(?:@\$?|\$@)"[^"]*+(?:""[^"]*+)*+(?:"|\Z)'
+    r'|\$?"(?:""[^"]*+(?:"(?!"")[^"]*+)*+(?:"{3,}|\Z)|[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?)'
+    r"|'(?:[^'\\\n]|\\[^\n]{1,9}?)'"
+)
+_HOLE = re.compile(r"\{([^{}]*+)")
+_USING = re.compile(
+    r"(global\s++)?using\s++(static\s++)?(?:unsafe\s++)?(?:([\w@]++)\s*+=\s*+)?"
+    r"([\w.@:]++)(?:<[^;{}()]*+)?+\s*+;"
+)
+_DECLARATION = re.compile(
+    r"(namespace|class|struct|interface|enum|record|delegate)\s++"
+    r"(?:(?:class|struct)\s++)?+([\w@]++(?:\s*+\.\s*+[\w@]++)*+)\s*+"
+)
+_BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@")
+_DELEGATE = re.compile(r"([\w@]++)\s*+(?:<[^<>()]*+>\s*+)?+\(")
+_BASES = re.compile(r"\s*+:\s*+")
+_BASES_END = re.compile(r"[{;]|\bwhere\b")
+_INNER = re.compile(r"<[^<>]*+>|\([^()]*+\)")
+_METHOD_PARAMETERS = re.compile(r"<(?<=\w<)[A-Z]")
+_EXTENSION = re.compile(r"\(\s*+this\s++(?!as\b|is\b)[A-Za-z]")
+_NAME_BEFORE = re.compile(r"([\w@]+)\s*(?:<[\w\s,]*>)?\s*\Z")
+_ATTRIBUTE = re.compile(r"\[(?<![\w\])]\[)\s*+(?:[a-z]++\s*+:\s*+)?+[A-Z]")
+_PROPERTY = re.compile(r"([A-Z]\w*+)\s*+(?:\{\s*+(?:get|set|init|private|protected|internal)\b|=>|;)")
+_SURE = re.compile(
+    r"([A-Z]\w*+)(?:[<>]|[?\[\]]*+\s++(?!(?:is|as|in|and|or|when|where|switch|with|equals|into|by"
+    r"|on|select|from|orderby|ascending|descending|let|join|group|not)\b)[A-Za-z_@])"
+)
+_CHAIN = re.compile(r"[_A-Z\u0080-\U0010ffff]\w*+(?:\.\w++)*+`?")
+_WORDS = word_table("@(=`")
+
+
+class Using(NamedTuple):
+    """One `using` directive.
+
+    Args:
+        path: of a namespace, or of a type.
+        alias: the name given to it; "" for none.
+        static: whether the members of a type are meant.
+        everywhere: a `global using`, which counts in the whole project.
+    """
+
+    path: str
+    alias: str = ""
+    static: bool = False
+    everywhere: bool = False
+
+
+class Type(NamedTuple):
+    """One declared type.
+
+    Args:
+        namespace: "" for the global one.
+        name: with the types around it, generic ones marked: "Outer`.Inner".
+        bases: types after the colon, as written, without type arguments but marked.
+        partial: whether other files may declare more of it.
+    """
+
+    namespace: str
+    name: str
+    bases: tuple[str, ...]
+    partial: bool
+
+
+class CSharpUnit(NamedTuple):
+    """What one file says.
+
+    Args:
+        namespaces: that the file declares something in.
+        usings: in the order of the text.
+        types: declared, outer ones before inner ones.
+        names: chains of names that stand for types for sure, or that nothing speaks against.
+        doubtful: those of them that an inherited property may be meant by.
+        attributes: names in square brackets, where "Test" may mean "TestAttribute".
+        properties: names that the file declares as something other than types.
+        extensions: functions whose first parameter is `this`, as (namespace, name).
+        called: functions called on something.
+        functions: functions declared or called on nothing.
+    """
+
+    namespaces: tuple[str, ...]
+    usings: tuple[Using, ...]
+    types: tuple[Type, ...]
+    names: tuple[str, ...]
+    doubtful: frozenset[str]
+    attributes: tuple[str, ...]
+    properties: frozenset[str]
+    extensions: tuple[tuple[str, str], ...]
+    called: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+def scan(text: str) -> CSharpUnit:
+    """What a C# file says."""
+    code = _COVERED.sub(_uncovered if '$"' in text or '$@"' in text else " ", text)
+    code = code.replace("global::", "").replace("::", ".")
+    usings = list(_usings(code))
+    found = _Declarations(code)
+    words = _Words(_USING.sub(" ", code) if usings else code, found.hidden)
+    return CSharpUnit(
+        namespaces=tuple(found.namespaces),
+        usings=tuple(usings),
+        types=tuple(found.types),
+        names=interned(words.names),
+        doubtful=frozenset(interned(words.doubtful)),
+        attributes=interned(_attributes(code)),
+        properties=frozenset(interned(words.hidden)),
+        extensions=tuple(found.extensions),
+        called=interned(words.called),
+        functions=interned(words.functions),
+    )
+
+
+def _uncovered(match: re.Match[str]) -> str:
+    """What is left of a string: the code within its holes, if it has some."""
+    found = match[0]
+    return f" {' '.join(_HOLE.findall(found))} " if "$" in found[:2] and "{" in found else " "
+
+
+def _usings(code: str) -> Iterator[Using]:
+    for match in _USING.finditer(code):
+        if not match.start() or code[match.start() - 1] not in _BEFORE:
+            yield Using(match[4], match[3] or "", bool(match[2]), bool(match[1]))
+
+
+class _Declarations:
+    """What a file declares."""
+
+    def __init__(self, code: str) -> None:
+        self.namespaces: dict[str, None] = {}
+        self.types: list[Type] = []
+        self.hidden: set[str] = set()
+        self.extensions: list[tuple[str, str]] = []
+        self._code = code
+        self._at = self._depth = self._passed = 0
+        # for each namespace or type around: its depth, the namespace, the type within it
+        self._open: list[tuple[int, str, str]] = []
+        for match in _DECLARATION.finditer(code):
+            if match.start() and code[match.start() - 1] in _BEFORE:
+                continue
+            if match[1] == "namespace":
+                self._namespace(match)
+            else:
+                self._type(match)
+        if not self.namespaces:
+            self.namespaces[""] = None
+        namespace = next(iter(self.namespaces))
+        for match in _EXTENSION.finditer(code):
+            before = _NAME_BEFORE.search(code[max(match.start() - 100, 0) : match.start()])
+            if before:
+                self.extensions.append((namespace, before[1]))
+        for match in _METHOD_PARAMETERS.finditer(code):
+            parameters, end = listed(code, match.start())
+            if code.startswith("(", end) and " " not in parameters.replace(", ", ","):
+                self.hidden.update(n for n in parameters.split(",") if len(n.strip()) == 1)
+
+    def _around(self, at: int) -> tuple[int, str, str]:
+        count = self._code.count
+        self._depth += count("{", self._at, at) - count("}", self._at, at)
+        self._at = at
+        while self._open and self._open[-1][0] >= self._depth:
+            self._open.pop()
+        namespace, outer = self._open[-1][1:] if self._open else ("", "")
+        return self._depth, namespace, outer
+
+    def _namespace(self, match: re.Match[str]) -> None:
+        depth, around, _ = self._around(match.start())
+        name = "".join(match[2].split())
+        full = f"{around}.{name}" if around else name
+        whole = self._code.startswith(";", match.end())  # for the rest of the file
+        self._open.append((depth - 1 if whole else depth, full, ""))
+        self.namespaces[full] = None
+
+    def _type(self, match: re.Match[str]) -> None:
+        code, at, name = self._code, match.end(), match[2].lstrip("@")
+        if match[1] == "delegate":
+            found = _DELEGATE.search(code, match.start(2), match.start(2) + LONGEST_PARAMETERS)
+            if found is None or ";" in code[match.start(2) : found.start()]:
+                return
+            name, at = found[1], found.end(1)
+        elif "." in name or (match[1] == "record" and code[at : at + 1] not in "(<{:;"):
+            return
+        depth, namespace, outer = self._around(match.start())
+        if not namespace:
+            self.namespaces.setdefault("", None)
+        parameters = ""
+        if code.startswith("<", at):
+            parameters, at = listed(code, at)
+            self.hidden.update(parameter_names(parameters))
+        name += "`" if parameters else ""
+        full = f"{outer}.{name}" if outer else name
+        if match[1] != "delegate":
+            self._open.append((depth, namespace, full))
+            if code.startswith("(", at):
+                at = closed(code, at)
+        end = _BASES_END.search(code, at, at + LONGEST_HEAD)
+        head = code[at : end.start()] if end and match[1] not in ("delegate", "enum") else ""
+        line = code[max(match.start() - 80, 0) : match.start()]
+        partial = line.rstrip().endswith("partial")
+        self.types.append(Type(namespace, full, _bases(head), partial))
+        body = code.find("{", at, at + LONGEST_HEAD)
+        if match[1] == "enum" and body >= self._passed:
+            found_here, self._passed = constants(code, body + 1)
+            self.hidden.update(found_here)
+
+
+def _bases(head: str) -> tuple[str, ...]:
+    colon = _BASES.match(head)
+    if colon is None:
+        return ()
+    types = head[colon.end() :]
+    while "<" in types or "(" in types:
+        shorter = _INNER.sub(lambda found: "`" if found[0][0] == "<" else "", types)
+        if shorter == types:
+            break
+        types = shorter
+    return tuple(one.strip().rstrip("?") for one in types.split(",") if one.strip())
+
+
+def _attributes(code: str) -> Iterator[str]:
+    """The names in square brackets that may be attributes."""
+    for match in _ATTRIBUTE.finditer(code):
+        inner, _ = listed(code, match.start())
+        while "(" in inner:
+            shorter = _INNER.sub("", inner)
+            if shorter == inner:
+                break
+            inner = shorter
+        for one in inner.partition(":")[2].split(",") if ":" in inner else inner.split(","):
+            name = _CHAIN.fullmatch(one.strip())
+            if name:
+                yield name[0]
+
+
+class _Words:
+    """The names of a file, by what they may stand for."""
+
+    def __init__(self, code: str, hidden: set[str]) -> None:
+        self.names: set[str] = set()
+        self.doubtful: set[str] = set()
+        self.called: set[str] = set()
+        self.functions: set[str] = set()
+        sure = set(_SURE.findall(code))
+        self.hidden = hidden.union(_PROPERTY.findall(code))
+        for old, new in _MARKS:
+            code = code.replace(old, new)
+        words = {word for word in code.translate(_WORDS).split() if not word.islower()}
+        self.hidden |= {word[:-1] for word in words if word[-1] == "=" and word[-2:] != "=="}
+        for word in words:
+            self._add(word, sure)
+
+    def _add(self, word: str, sure: set[str]) -> None:
+        marked = word[0] == "@"
+        chain = word.lstrip("@").rstrip("=")
+        if chain[-1:] == "(":
+            before, _, name = chain[:-1].rpartition(".")
+            (self.called if word[0] == "." or before else self.functions).add(name)
+            chain = chain[:-1] if marked else before
+        match = _CHAIN.match(chain)
+        if match is None:
+            return
+        head = match[0].partition(".")[0].rstrip("`")
+        if marked or head in sure:
+            self.names.add(match[0])
+        elif head not in self.hidden:
+            self.names.add(match[0])
+            self.doubtful.add(match[0])
+
+
+# what makes words keep what stands beside them, in this order
+_MARKS = (
+    ("(", "( "),
+    ("<", "` "),
+    ("new ", "@"),
+    (" is not ", " @"),
+    (" is ", " @"),
+    (" as ", " @"),
+    ("typeof( ", "@"),
+    (" += ", "= "),
+    (" = ", "= "),
+    ("?.", "."),
+    ("!.", "."),
+)
