@@ -11,7 +11,7 @@ for, the first that is found:
    types in `using static` ("import"). `global using`, and `<Using>` in a project file, count for
    all files below the folder of the .csproj file.
 
-In square brackets `Test` also means `TestAttribute`. An alias and a `using static` need the file of
+In square brackets `Test` means `TestAttribute` first. An alias and a `using static` need the file of
 the type that they name. Generic types are told apart from those without parameters, but not by
 how many they have.
 
@@ -49,6 +49,8 @@ from codekiln.languages.resolve import (
 )
 
 MOST_PARTS = 16  # files of one partial type
+MOST_CANDIDATES = 256  # files of other projects that declare one name
+MOST_OPENED = 256  # namespaces and types that one file opens
 MOST_BASES = 256  # types above one type that are searched for what it inherits
 Found = tuple[str, str]  # the path of a file, and the full name of a type that it declares
 _REFERENCE = re.compile(r"""<ProjectReference\s[^<>]*?Include\s*=\s*["']([^"'<>]+)["']""")
@@ -192,6 +194,12 @@ class _World:
         return self._chosen[key]
 
     def _nearest(self, path: str, declared: Mapping[str, _Declared]) -> list[str]:
+        mine = self.projects.project(path)
+        if mine is not None:
+            own = {one: d for one, d in declared.items() if self.projects.project(one) == mine}
+            declared = own or declared
+        if len(declared) > MOST_CANDIDATES:
+            return []
         near = {one: self.projects.nearness(path, one) for one in declared}
         if all(one.partial for one in declared.values()):
             best = max(rank[:2] for rank in near.values())
@@ -252,7 +260,7 @@ class _Scope:
         usings = [*unit.usings, *world.everywhere.get(world.projects.project(path), ())]
         self._aliases = {one.alias: one.path for one in usings if one.alias}
         plain = (one for one in usings if not one.alias)
-        self._opened = [full for one in plain if (full := self._known(one))]
+        self._opened = [full for one in plain if (full := self._known(one))][:MOST_OPENED]
         self._own: dict[str, str] = {}
         for namespace, name, _, _ in unit.types:
             self._own.setdefault(name[name.rfind(".") + 1 :], _full(namespace, name))
@@ -275,6 +283,8 @@ class _Scope:
                     yield path, kind
         for name in self._unit.attributes:
             found, kind = self.chain(name + "Attribute")
+            if not found:
+                found, kind = self.chain(name)
             for path, _ in found:
                 yield path, kind
         yield from self._extensions()

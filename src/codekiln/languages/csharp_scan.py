@@ -26,18 +26,18 @@ from codekiln.languages.jvm_scan import (
 )
 
 # directives, comments, raw and verbatim and plain strings, characters
-_COVERED = re.compile(
-    r"#[^\n]*+"
-    r"|/(?:/[^\n]*+|\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z))"
-    r'|\$++"""[^"]*+(?:"(?!"")[^"]*+)*+(?:"{3,}|\Z)'
-    r'|(?:@\$?|\$@)"[^"]*+(?:""[^"]*+)*+(?:"|\Z)'
-    r'|\$?"(?:""[^"]*+(?:"(?!"")[^"]*+)*+(?:"{3,}|\Z)|[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?)'
+_RAW = r'"""[^"]*+(?:"(?!"")[^"]*+)*+(?:"{3,}|\Z)'
+_VERBATIM = r'"[^"]*+(?:""[^"]*+)*+(?:"|\Z)'
+_PLAIN = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?'
+_COVERED = re.compile(  # each branch starts with a character, which makes the search leap
+    r"#[^\n]*+|/(?:/[^\n]*+|\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z))"
+    rf"|\$(?:\$*+{_RAW}|@{_VERBATIM}|{_PLAIN})|@\$?{_VERBATIM}|{_RAW}|{_PLAIN}"
     r"|'(?:[^'\\\n]|\\[^\n]{1,9}?)'"
 )
 _HOLE = re.compile(r"\{([^{}]*+)")
 _USING = re.compile(
-    r"(global\s++)?using\s++(static\s++)?(?:unsafe\s++)?(?:([\w@]++)\s*+=\s*+)?"
-    r"([\w.@:]++)(?:<[^;{}()]*+)?+\s*+;"
+    r"using\s++(static\s++)?+(?:unsafe\s++)?+(?:([\w@]++)\s*+=\s*+)?"
+    r"([\w.@:]++)(?:<[^;{}()]{0,400}+)?+\s*+;"
 )
 _DECLARATION = re.compile(
     r"(namespace|class|struct|interface|enum|record|delegate)\s++"
@@ -51,11 +51,14 @@ _INNER = re.compile(r"<[^<>]*+>|\([^()]*+\)")
 _METHOD_PARAMETERS = re.compile(r"<(?<=\w<)[A-Z]")
 _EXTENSION = re.compile(r"\(\s*+this\s++(?!as\b|is\b)[A-Za-z]")
 _NAME_BEFORE = re.compile(r"([\w@]+)\s*(?:<[\w\s,]*>)?\s*\Z")
-_ATTRIBUTE = re.compile(r"\[(?<![\w\])]\[)\s*+(?:[a-z]++\s*+:\s*+)?+[A-Z]")
-_PROPERTY = re.compile(r"([A-Z]\w*+)\s*+(?:\{\s*+(?:get|set|init|private|protected|internal)\b|=>|;)")
-_SURE = re.compile(
-    r"([A-Z]\w*+)(?:[<>]|[?\[\]]*+\s++(?!(?:is|as|in|and|or|when|where|switch|with|equals|into|by"
-    r"|on|select|from|orderby|ascending|descending|let|join|group|not)\b)[A-Za-z_@])"
+_ATTRIBUTE = re.compile(
+    r"\[(?<![\w\])]\[)\s*+(?:[a-z]++\s*+:\s*+)?+([A-Z]\w*+(?:\.\w++)*+)(?=\s*+[\](,])"
+)
+# a name that is declared as a member; or one that must be a type, by what follows it
+_TELLING = re.compile(
+    r"[A-Z](?<![\w.].)\w*+(?:\s*+(?:\{\s*+(?:get|set|init|private|protected|internal)\b|=>|;)|[<>]"
+    r"|[?\[\]]*+\s++(?!(?:is|as|in|and|or|when|where|switch|with|equals|into|by|on|select|from|let"
+    r"|orderby|ascending|descending|join|group|not)\b)[A-Za-z_@])"
 )
 _CHAIN = re.compile(r"[_A-Z\u0080-\U0010ffff]\w*+(?:\.\w++)*+`?")
 _WORDS = word_table("@(=`")
@@ -102,7 +105,7 @@ class CSharpUnit(NamedTuple):
         types: declared, outer ones before inner ones.
         names: chains of names that stand for types for sure, or that nothing speaks against.
         doubtful: those of them that an inherited property may be meant by.
-        attributes: names in square brackets, where "Test" may mean "TestAttribute".
+        attributes: first names in square brackets, where "Test" may mean "TestAttribute".
         properties: names that the file declares as something other than types.
         extensions: functions whose first parameter is `this`, as (namespace, name).
         called: functions called on something.
@@ -127,14 +130,16 @@ def scan(text: str) -> CSharpUnit:
     code = code.replace("global::", "").replace("::", ".")
     usings = list(_usings(code))
     found = _Declarations(code)
-    words = _Words(_USING.sub(" ", code) if usings else code, found.hidden)
+    attributes = _ATTRIBUTE.findall(code)
+    code = _ATTRIBUTE.sub("[", _USING.sub(" ", code) if usings else code)
+    words = _Words(code, found.hidden)
     return CSharpUnit(
         namespaces=tuple(found.namespaces),
         usings=tuple(usings),
         types=tuple(found.types),
         names=interned(words.names),
         doubtful=frozenset(interned(words.doubtful)),
-        attributes=interned(_attributes(code)),
+        attributes=interned(attributes),
         properties=frozenset(interned(words.hidden)),
         extensions=tuple(found.extensions),
         called=interned(words.called),
@@ -150,8 +155,10 @@ def _uncovered(match: re.Match[str]) -> str:
 
 def _usings(code: str) -> Iterator[Using]:
     for match in _USING.finditer(code):
-        if not match.start() or code[match.start() - 1] not in _BEFORE:
-            yield Using(match[4], match[3] or "", bool(match[2]), bool(match[1]))
+        at = match.start()
+        if not at or code[at - 1] not in _BEFORE:
+            everywhere = code[max(at - 80, 0) : at].rstrip().endswith("global")
+            yield Using(match[3], match[2] or "", bool(match[1]), everywhere)
 
 
 class _Declarations:
@@ -229,10 +236,9 @@ class _Declarations:
         line = code[max(match.start() - 80, 0) : match.start()]
         partial = line.rstrip().endswith("partial")
         self.types.append(Type(namespace, full, _bases(head), partial))
-        body = code.find("{", at, at + LONGEST_HEAD)
-        if match[1] == "enum" and body >= self._passed:
-            found_here, self._passed = constants(code, body + 1)
-            self.hidden.update(found_here)
+        if match[1] == "enum" and end and end.start() >= self._passed:
+            members, self._passed = constants(code, end.end())
+            self.hidden.update(members)
 
 
 def _bases(head: str) -> tuple[str, ...]:
@@ -248,21 +254,6 @@ def _bases(head: str) -> tuple[str, ...]:
     return tuple(one.strip().rstrip("?") for one in types.split(",") if one.strip())
 
 
-def _attributes(code: str) -> Iterator[str]:
-    """The names in square brackets that may be attributes."""
-    for match in _ATTRIBUTE.finditer(code):
-        inner, _ = listed(code, match.start())
-        while "(" in inner:
-            shorter = _INNER.sub("", inner)
-            if shorter == inner:
-                break
-            inner = shorter
-        for one in inner.partition(":")[2].split(",") if ":" in inner else inner.split(","):
-            name = _CHAIN.fullmatch(one.strip())
-            if name:
-                yield name[0]
-
-
 class _Words:
     """The names of a file, by what they may stand for."""
 
@@ -271,33 +262,43 @@ class _Words:
         self.doubtful: set[str] = set()
         self.called: set[str] = set()
         self.functions: set[str] = set()
-        sure = set(_SURE.findall(code))
-        self.hidden = hidden.union(_PROPERTY.findall(code))
+        telling = set(_TELLING.findall(code))
+        members = {one for one in telling if one[-1] == ";" or "{" in one or one.endswith("=>")}
+        sure = {_first_word(one) for one in telling - members}
+        self.hidden = hidden.union(map(_first_word, members))
         for old, new in _MARKS:
             code = code.replace(old, new)
         words = {word for word in code.translate(_WORDS).split() if not word.islower()}
         self.hidden |= {word[:-1] for word in words if word[-1] == "=" and word[-2:] != "=="}
-        for word in words:
-            self._add(word, sure)
+        calls = {word for word in words if word[-1] == "("}
+        chains = {word for word in words - calls if word[0] not in _NO_TYPE}
+        for word in calls:
+            before, _, name = word[:-1].rpartition(".")
+            (self.called if before or word[0] == "." else self.functions).add(name.lstrip("@"))
+            chains.add(word[:-1] if word[0] == "@" else before)
+        for chain in chains:
+            self._add(chain, sure)
 
     def _add(self, word: str, sure: set[str]) -> None:
-        marked = word[0] == "@"
-        chain = word.lstrip("@").rstrip("=")
-        if chain[-1:] == "(":
-            before, _, name = chain[:-1].rpartition(".")
-            (self.called if word[0] == "." or before else self.functions).add(name)
-            chain = chain[:-1] if marked else before
-        match = _CHAIN.match(chain)
+        match = _CHAIN.match(word, word[:1] == "@")
         if match is None:
             return
-        head = match[0].partition(".")[0].rstrip("`")
-        if marked or head in sure:
-            self.names.add(match[0])
+        chain = match[0]
+        head = chain.partition(".")[0].rstrip("`")
+        if word[0] == "@" or head in sure:
+            self.names.add(chain)
         elif head not in self.hidden:
-            self.names.add(match[0])
-            self.doubtful.add(match[0])
+            self.names.add(chain)
+            self.doubtful.add(chain)
 
 
+def _first_word(text: str) -> str:
+    match = _WORD.match(text)
+    return match[0] if match else ""
+
+
+_WORD = re.compile(r"\w+")
+_NO_TYPE = frozenset("abcdefghijklmnopqrstuvwxyz.0123456789=(`")
 # what makes words keep what stands beside them, in this order
 _MARKS = (
     ("(", "( "),

@@ -9,6 +9,8 @@ from codekiln.languages.jvm_places import MOST_ALTERNATIVES, Place, Places
 from codekiln.languages.jvm_scan import Import, Unit
 from codekiln.languages.resolve import ReferenceKind
 
+MOST_WILDCARDS = 256  # that open something of the repository, in one file
+MOST_CANDIDATES = 256  # files of other modules that declare one name
 MOST_SUPERS = 256  # types above one type that are searched for what it inherits
 Found = tuple[str, str]  # the path of a file, and the full name of a type that it declares
 
@@ -45,6 +47,7 @@ class Project:
         self._nearest = places.nearest
         self._place: dict[str, Place] = {}
         self._chosen: dict[tuple[Place, str, bool], list[str]] = {}
+        self._by_module: dict[str, dict[str, list[tuple[str, Place]]]] = {}
         self._supers: dict[Found, list[Found]] = {}
         self._scopes: dict[str, Scope] = {}
         for path, unit in units.items():
@@ -96,19 +99,38 @@ class Project:
             return []
         if extension and not all(declared.values()):
             return []
-        return self._choose(path, full, declared, extension is None)
+        return self._choose(path, full + "()", declared, extension is None)
 
     def _choose(
         self, path: str, full: str, declared: Mapping[str, object], several: bool
     ) -> list[str]:
         key = (self._place[path], full, several)
         if key not in self._chosen:
-            targets = [(one, self._place[one]) for one in declared]
+            targets = self._candidates(key[0], full, declared)
             found = self._nearest(key[0], targets)
             if not found and several and len(targets) <= MOST_ALTERNATIVES:
                 found = [one for one, place in targets if key[0].test or not place.test]
             self._chosen[key] = found
         return self._chosen[key]
+
+    def _candidates(
+        self, source: Place, full: str, declared: Mapping[str, object]
+    ) -> list[tuple[str, Place]]:
+        """The files that may be meant: those of the module, or of others if they are not many.
+
+        Kept by module, since a repository may hold a thousand copies of one project.
+        """
+        if len(declared) == 1:
+            return [(one, self._place[one]) for one in declared]
+        if full not in self._by_module:
+            modules = self._by_module[full] = {}
+            for one in declared:
+                modules.setdefault(self._place[one].module, []).append((one, self._place[one]))
+        own = self._by_module[full].get(source.module, ())
+        own = [one for one in own if source.test or not one[1].test]
+        if own or len(declared) > MOST_CANDIDATES:
+            return own
+        return [(one, self._place[one]) for one in declared]
 
     def member(self, owner: Found, name: str) -> Found | None:
         """The type `name` within a type, declared there or inherited."""
@@ -157,6 +179,7 @@ class Scope:
         for package, name, _ in unit.declared:
             self._own.setdefault(name[name.rfind(".") + 1 :], full_name(package, name))
         self._wild = [path for one in unit.imports if not one.name and (path := self._known(one))]
+        del self._wild[MOST_WILDCARDS:]
 
     def _known(self, wildcard: Import) -> str:
         """The full name of what a wildcard opens; "" if the repository doesn't have it."""

@@ -15,7 +15,9 @@ from typing import NamedTuple
 # a name that is written like a type: with a capital, or in a script without small letters
 TYPE_NAME = r"[_$]*+[A-Z\u0080-\U0010ffff][\w$]*+"
 _TYPE_CHAIN = re.compile(rf"{TYPE_NAME}(?:\.{TYPE_NAME})*+")
-_QUALIFIED = re.compile(rf"[a-z_]\w*+(?:\.(?!{TYPE_NAME})[\w$]++)*+\.{TYPE_NAME}(?:\.{TYPE_NAME})*+")
+_QUALIFIED = re.compile(
+    rf"[a-z_]\w*+(?:\.(?!{TYPE_NAME})[\w$]++)*+\.{TYPE_NAME}(?:\.{TYPE_NAME})*+"
+)
 _INNER_ANGLES = re.compile(r"<[^<>]*+>")
 
 

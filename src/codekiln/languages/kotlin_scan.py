@@ -7,6 +7,7 @@ where no dot stands before it, and the file declares no function, value or param
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from codekiln.languages.jvm_scan import (
     LONGEST_HEAD,
@@ -34,10 +35,10 @@ COVERED = re.compile(
     r"|'(?:[^'\\\n]|\\[^\n]{1,6}?)'"
 )
 TEMPLATE = re.compile(r"\$\{([^}]*+)")
-_PACKAGE = re.compile(r"^[ \t]*package[ \t]+([\w.`]+)", re.MULTILINE)
+# both stand at the start of a line; a search for a fixed word is a fast one
+_PACKAGE = re.compile(r"\npackage[ \t]++([\w.`]++)")
 _IMPORT = re.compile(
-    r"^[ \t]*import[ \t]+([\w.`$]+?)(\.\*)?(?:[ \t]+as[ \t]+([\w`]+))?[ \t;]*$",
-    re.MULTILINE
+    r"\nimport[ \t]++((?:[\w`$]++|\.(?!\*))++)(\.\*)?+(?:[ \t]++as[ \t]++([\w`]++))?+"
 )
 _DECLARATION = re.compile(
     r"(class|interface|object|typealias|fun(?!\s++interface\b)|val|var)(?:\s++|(?=<))(`[^`\n]++`|[\w$]++)?+\s*+"
@@ -49,7 +50,6 @@ _CONSTRUCTOR = re.compile(
 _SUPERS = re.compile(r"\s*+:(?!:)\s*+")
 _HEAD_MARK = re.compile(r"[({;=\n]")
 _SIGNATURE_END = re.compile(r"[(:=\n{;]|\bby\b")
-_PARAMETER_NAME = re.compile(r"([a-z_]\w*+)\s*+(?:->|,\s*+[a-z_]\w*+\s*+->)")
 _WORDS = word_table("@(=:")
 _KEYWORDS = frozenset(
     "abstract actual annotation as break by catch class companion const constructor continue data"
@@ -62,7 +62,7 @@ _KEYWORDS = frozenset(
 
 def scan(text: str) -> Unit:
     """What a Kotlin file says."""
-    return read(text, COVERED.sub(uncovered if "${" in text else " ", text))
+    return read(text, "\n" + COVERED.sub(uncovered if "${" in text else " ", text))
 
 
 def uncovered(match: re.Match[str]) -> str:
@@ -149,11 +149,11 @@ class _Declarations:
             at = closed(code, constructor.end())
         head = _head(code, at) if match[1] != "typealias" else ""
         self.declared.append(Declared(self._package, full, _supers(head)))
-        line = code.rfind("\n", 0, match.start()) + 1
-        body = code.find("{", at, at + LONGEST_HEAD)
-        if body >= self._passed and "enum" in code[line : match.start()]:
-            found, self._passed = constants(code, body + 1)
-            self.hidden.update(found)
+        if "enum" in _line_before(code, match.start()):
+            body = code.find("{", at, at + LONGEST_HEAD)
+            if body >= self._passed:
+                found, self._passed = constants(code, body + 1)
+                self.hidden.update(found)
 
     def _value(self, match: re.Match[str]) -> None:
         """A function, or a value, of a package or of a type."""
@@ -170,14 +170,18 @@ class _Declarations:
         receiver, dot, name = without_arguments(code[start : end.start()]).rpartition(".")
         name = name.strip().strip("`")
         at = match.start()
-        line = code[max(code.rfind("\n", 0, at) + 1, at - LONGEST_PARAMETERS) : at]
         outside = self._nesting.depth(at) == 0
-        if outside and "private" not in line:
+        if outside and "private" not in _line_before(code, at):
             self.members.append(Member(self._package, name, bool(dot)))
         elif match[1] == "fun":
             self.methods.append(name)
         if not dot:
             self.hidden.add(name)
+
+
+def _line_before(code: str, at: int) -> str:
+    """What stands before a place on its line."""
+    return code[max(at - LONGEST_PARAMETERS, 0) : at].rpartition("\n")[2]
 
 
 def _head(code: str, at: int) -> str:
@@ -213,9 +217,22 @@ def _supers(head: str) -> tuple[str, ...]:
     return tuple(one[0].replace("?", "") for one in types if one)
 
 
+def lambda_parameters(code: str, arrow: str) -> Iterator[str]:
+    """Names between a brace or bracket and an arrow."""
+    at = code.find(arrow)
+    while at >= 0:
+        before = code[max(at - LONGEST_LAMBDA, 0) : at]
+        yield from _SMALL_NAME.findall(before, max(before.rfind("{"), before.rfind("("), 0))
+        at = code.find(arrow, at + 2)
+
+
+LONGEST_LAMBDA = 60  # characters of the parameters of a lambda
+_SMALL_NAME = re.compile(r"\b[a-z_]\w*+")
+
+
 def _names(code: str, hidden: set[str]) -> tuple[set[str], set[str], set[str]]:
     """Names that may stand for types, for values, and for extensions, in a file's words."""
-    hidden |= {name for name in _PARAMETER_NAME.findall(code)}
+    hidden.update(lambda_parameters(code, "->"))
     code = code.replace("::", " ").replace("?:", " ").replace("?.", ".").replace("!!.", ".")
     code = code.replace("(", "( ").replace(" :", ":").replace(":", ": ").replace(" = ", "= ")
     words = set(code.translate(_WORDS).split())

@@ -22,11 +22,12 @@ from codekiln.languages.jvm_scan import (
     type_chain,
     word_table,
 )
-from codekiln.languages.kotlin_scan import COVERED, uncovered
+from codekiln.languages.kotlin_scan import COVERED, lambda_parameters, uncovered
 
+MOST_PACKAGES = 32  # whose members one file sees
 _PATH = r"(?:`[^`\n]++`|[\w$]++)(?:\s*+\.\s*+(?:`[^`\n]++`|(?!_\b)[\w$]++))*+"
 _IMPORT = re.compile(
-    rf"\bimport[ \t]++({_PATH}(?:\s*+\.\s*+(?:\{{[^{{}}]*+\}}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+"
+    rf"import(?<!\wimport)[ \t]++({_PATH}(?:\s*+\.\s*+(?:\{{[^{{}}]*+\}}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+"
     rf"(?:\s*+,\s*+{_PATH}(?:\s*+\.\s*+(?:\{{[^{{}}]*+\}}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+)*+)"
 )
 _IMPORTED = re.compile(
@@ -37,13 +38,14 @@ _DECLARATION = re.compile(
     r"(`[^`\n]++`|[\w$]++(?:\.[\w$]++)*+)"
 )
 _BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$.:@")
-_MODIFIER = re.compile(r"\s*+(?:@[\w.]++\s*+)?+(?:private|protected)(?:\[[\w$]++\])?+(?=\s*+\()|\s*+")
+_MODIFIER = re.compile(
+    r"\s*+(?:@[\w.]++\s*+)?+(?:private|protected)(?:\[[\w$]++\])?+(?=\s*+\()|\s*+"
+)
 _EXTENDS = re.compile(r"\s*+extends\s++")
 _HEAD_MARK = re.compile(r"[(\[{:=\n]")
 _GOES_ON = re.compile(r"\s*+(?:with|extends)\b|\s*+,")
 _COMES_BEFORE = re.compile(r"(?:\bwith|\bextends|,)\s*\Z")
 _PARAMETER = re.compile(r"\s*+[+-]?\s*+([\w$]++)")
-_ARROW = re.compile(r"([a-z_]\w*+)\s*+=>")
 _WORDS = word_table("@(=:")
 _KEYWORDS = frozenset(
     "abstract case catch class def derives do else enum export extends extension false final finally for"
@@ -130,7 +132,7 @@ class _Declarations:
                 self._value(match)
             else:
                 self._type(match)
-        self.packages = tuple(reversed(packages)) or ("",)
+        self.packages = tuple(reversed(packages))[:MOST_PACKAGES] or ("",)
 
     def _around(self, at: int) -> _Around:
         """What is around a place, with the depth of the place itself."""
@@ -184,8 +186,7 @@ class _Declarations:
 
 def _depth(code: str, at: int) -> int:
     """The blanks at the start of a line, and the braces that it opens before `at`."""
-    start = code.rfind("\n", 0, at) + 1
-    line = code[start : min(at, start + LONGEST_HEAD)]
+    line = code[max(at - LONGEST_PARAMETERS, 0) : at].rpartition("\n")[2]
     blanks = len(line) - len(line.lstrip())
     return blanks + line.count("{") - line.count("}")
 
@@ -230,7 +231,7 @@ def _supers(head: str) -> tuple[str, ...]:
 
 def _names(code: str, hidden: set[str]) -> tuple[set[str], set[str]]:
     """Names that may stand for types and objects, and for values, in a file's words."""
-    hidden.update(_ARROW.findall(code))
+    hidden.update(lambda_parameters(code, "=>"))
     code = code.replace("=>", " ").replace("<-", "= ").replace("::", " ").replace(":", ": ")
     words = set(code.replace("(", "( ").replace(" = ", "= ").translate(_WORDS).split())
     hidden |= {w[:-1] for w in words if w[-1] in ":=" and w[0].islower() and "." not in w}
