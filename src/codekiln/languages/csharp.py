@@ -11,8 +11,8 @@ for, the first that is found:
    types in `using static` ("import"). `global using`, and `<Using>` in a project file, count for
    all files below the folder of the .csproj file.
 
-In square brackets `Test` means `TestAttribute` first. An alias and a `using static` need the file of
-the type that they name. Generic types are told apart from those without parameters, but not by
+In square brackets `Test` means `TestAttribute` first. An alias and a `using static` need the file
+of the type that they name. Generic types are told apart from those without parameters, but not by
 how many they have.
 
 A partial type is declared by several files: whoever names it needs all of them (up to MOST_PARTS);
@@ -90,7 +90,7 @@ class _Projects:
     """The folders that hold project files, what these need, and what is visible in them."""
 
     def __init__(self, paths: PathIndex) -> None:
-        self.usings: dict[str, list[Using]] = {}
+        self.usings: dict[str | None, list[Using]] = {}
         self._needs: dict[str, list[str]] = {}
         self._reached: dict[str, frozenset[str]] = {}
         self._of: dict[str, str | None] = {}
@@ -146,7 +146,7 @@ class _World:
         self.types: dict[str, dict[str, _Declared]] = {}
         self.namespaces: set[str] = set()
         self.extensions: dict[str, dict[str, str]] = {}  # name -> path -> namespace
-        self.everywhere: dict[str | None, list[Using]] = {**projects.usings}
+        self.everywhere: dict[str | None, list[Using]] = dict(projects.usings)
         self.projects = projects
         self._functions: dict[str, int] = {}  # how many files declare or call it on nothing
         self._chosen: dict[tuple[str, str], list[Found]] = {}

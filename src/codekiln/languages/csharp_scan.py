@@ -19,6 +19,7 @@ from codekiln.languages.jvm_scan import (
     LONGEST_PARAMETERS,
     closed,
     constants,
+    inner_name,
     interned,
     listed,
     parameter_names,
@@ -204,7 +205,7 @@ class _Declarations:
     def _namespace(self, match: re.Match[str]) -> None:
         depth, around, _ = self._around(match.start())
         name = "".join(match[2].split())
-        full = f"{around}.{name}" if around else name
+        full = inner_name(around, name)
         whole = self._code.startswith(";", match.end())  # for the rest of the file
         self._open.append((depth - 1 if whole else depth, full, ""))
         self.namespaces[full] = None
@@ -226,7 +227,7 @@ class _Declarations:
             parameters, at = listed(code, at)
             self.hidden.update(parameter_names(parameters))
         name += "`" if parameters else ""
-        full = f"{outer}.{name}" if outer else name
+        full = inner_name(outer, name)
         if match[1] != "delegate":
             self._open.append((depth, namespace, full))
             if code.startswith("(", at):

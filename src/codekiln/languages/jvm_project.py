@@ -15,13 +15,14 @@ MOST_SUPERS = 256  # types above one type that are searched for what it inherits
 Found = tuple[str, str]  # the path of a file, and the full name of a type that it declares
 
 # Functions of Kotlin's own library that are called on nearly everything.
-_STANDARD_EXTENSIONS = frozenset(
-    "all also any apply contains count drop filter find first firstOrNull flatMap fold forEach get"
-    " getOrNull groupBy indexOf invoke isEmpty isNotEmpty isNullOrEmpty iterator joinToString last"
-    " lastOrNull let map mapNotNull max min minus none plus reduce replace run set size sorted"
-    " sortedBy split sum take takeIf to toByteArray toDouble toFloat toInt toList toLong toMap"
-    " toMutableList toSet toString trim use value with zip".split()
-)
+_STANDARD_LIST = """
+all also any apply contains count drop filter find first firstOrNull flatMap fold forEach get
+getOrNull groupBy indexOf invoke isEmpty isNotEmpty isNullOrEmpty iterator joinToString last
+lastOrNull let map mapNotNull max min minus none plus reduce replace run set size sorted sortedBy
+split sum take takeIf to toByteArray toDouble toFloat toInt toList toLong toMap toMutableList toSet
+toString trim use value with zip
+"""
+_STANDARD_EXTENSIONS = frozenset(_STANDARD_LIST.split())
 
 
 def full_name(package: str, name: str) -> str:
@@ -219,8 +220,8 @@ class Scope:
         """
         head, dot, rest = chain.partition(".")
         found, kind = self._head(head, inherited)
-        if dot and not found and not kind:
-            return self._absolute(chain), "use"
+        if dot and not found and (self._scala or not kind):
+            return self._absolute(chain), kind or "use"
         passed = list(found)
         for one in found:
             passed += self._walk(one, rest)[1:]
@@ -331,9 +332,9 @@ class Scope:
 
     def extension(self, name: str) -> Iterator[tuple[str, ReferenceKind]]:
         """The files that declare an extension, if nothing else of the repository has its name."""
-        if name not in _STANDARD_EXTENSIONS and name not in self._named:
-            if name not in self._project.methods:
-                yield from self._members(name, True)
+        foreign = name in _STANDARD_EXTENSIONS or name in self._project.methods
+        if not foreign and name not in self._named:
+            yield from self._members(name, True)
 
     def _members(self, name: str, extension: bool) -> Iterator[tuple[str, ReferenceKind]]:
         for package in self._unit.packages:

@@ -177,15 +177,20 @@ _ENUM_MARK = re.compile(r"[{}();]")
 _CONSTANT = re.compile(r"(?:^|,)\s*+(?:@[\w$.]++\s*+)*+([\w$]++)")
 
 
+def inner_name(outer: str, name: str) -> str:
+    """The name of a type within another; too deep a nesting, no reader's, is cut off."""
+    return f"{outer}.{name}" if outer and outer.count(".") < DEEPEST else name
+
+
 class Nesting:
     """The types around each place of a text, when asked for places in rising order.
 
     Args:
         code: without comments and literals.
-        brackets: which kinds count, each as two characters.
+        brackets: which kinds count, each by what opens and closes it.
     """
 
-    def __init__(self, code: str, brackets: tuple[str, ...] = ("{}",)) -> None:
+    def __init__(self, code: str, brackets: tuple[tuple[str, str], ...] = (("{", "}"),)) -> None:
         self._code = code
         self._brackets = brackets
         self._at = 0
@@ -205,7 +210,8 @@ class Nesting:
     def enter(self, at: int, name: str) -> str:
         """The full name of the type `name` that is declared at `at`."""
         depth = self.depth(at)
-        full = f"{self._open[-1][1]}.{name}" if self._open else name
+        outer = self._open[-1][1] if self._open else ""
+        full = inner_name(outer, name)
         self._open.append((depth, full))
         return full
 

@@ -51,13 +51,14 @@ _SUPERS = re.compile(r"\s*+:(?!:)\s*+")
 _HEAD_MARK = re.compile(r"[({;=\n]")
 _SIGNATURE_END = re.compile(r"[(:=\n{;]|\bby\b")
 _WORDS = word_table("@(=:")
-_KEYWORDS = frozenset(
-    "abstract actual annotation as break by catch class companion const constructor continue data"
-    " do else enum expect external false final finally for fun get if import in infix init inline"
-    " inner interface internal is it lateinit null object open operator out override package"
-    " private protected public return sealed set super suspend tailrec this throw true try"
-    " typealias val var vararg when where while".split()
-)
+_KEYWORD_LIST = """
+abstract actual annotation as break by catch class companion const constructor continue data do
+else enum expect external false final finally for fun get if import in infix init inline inner
+interface internal is it lateinit null object open operator out override package private protected
+public return sealed set super suspend tailrec this throw true try typealias val var vararg when
+where while
+"""
+_KEYWORDS = frozenset(_KEYWORD_LIST.split())
 
 
 def scan(text: str) -> Unit:
@@ -127,7 +128,7 @@ class _Declarations:
         self.hidden: set[str] = set()
         self._code = code
         self._package = package
-        self._nesting = Nesting(code, ("{}", "()"))
+        self._nesting = Nesting(code, (("{", "}"), ("(", ")")))
         self._passed = 0  # where the constants of the last enum end
         for match in _DECLARATION.finditer(code):
             if match.start() and code[match.start() - 1] in _BEFORE:
@@ -167,7 +168,7 @@ class _Declarations:
         end = _SIGNATURE_END.search(code, start, start + LONGEST_PARAMETERS)
         if end is None:
             return
-        receiver, dot, name = without_arguments(code[start : end.start()]).rpartition(".")
+        _, dot, name = without_arguments(code[start : end.start()]).rpartition(".")
         name = name.strip().strip("`")
         at = match.start()
         outside = self._nesting.depth(at) == 0

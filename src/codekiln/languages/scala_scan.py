@@ -17,6 +17,7 @@ from codekiln.languages.jvm_scan import (
     Member,
     Unit,
     closed,
+    inner_name,
     interned,
     listed,
     type_chain,
@@ -26,9 +27,9 @@ from codekiln.languages.kotlin_scan import COVERED, lambda_parameters, uncovered
 
 MOST_PACKAGES = 32  # whose members one file sees
 _PATH = r"(?:`[^`\n]++`|[\w$]++)(?:\s*+\.\s*+(?:`[^`\n]++`|(?!_\b)[\w$]++))*+"
+_MEMBERS = r"(?:\s*+\.\s*+(?:\{[^{}]*+\}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+"
 _IMPORT = re.compile(
-    rf"import(?<!\wimport)[ \t]++({_PATH}(?:\s*+\.\s*+(?:\{{[^{{}}]*+\}}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+"
-    rf"(?:\s*+,\s*+{_PATH}(?:\s*+\.\s*+(?:\{{[^{{}}]*+\}}|[_*]))?+(?:[ \t]++as[ \t]++\w++)?+)*+)"
+    rf"import(?<!\wimport)[ \t]++({_PATH}{_MEMBERS}(?:\s*+,\s*+{_PATH}{_MEMBERS})*+)"
 )
 _IMPORTED = re.compile(
     rf"({_PATH})(?:\s*+\.\s*+(?:\{{([^{{}}]*+)\}}|([_*])))?+(?:[ \t]++as[ \t]++(\w++))?+"
@@ -47,12 +48,13 @@ _GOES_ON = re.compile(r"\s*+(?:with|extends)\b|\s*+,")
 _COMES_BEFORE = re.compile(r"(?:\bwith|\bextends|,)\s*\Z")
 _PARAMETER = re.compile(r"\s*+[+-]?\s*+([\w$]++)")
 _WORDS = word_table("@(=:")
-_KEYWORDS = frozenset(
-    "abstract case catch class def derives do else enum export extends extension false final finally for"
-    " forSome given if implicit import inline lazy macro match new null object opaque open override"
-    " package private protected return sealed super then this throw trait transparent true try"
-    " type using val var while with yield _".split()
-)
+_KEYWORD_LIST = """
+abstract case catch class def derives do else enum export extends extension false final finally for
+forSome given if implicit import inline lazy macro match new null object opaque open override
+package private protected return sealed super then this throw trait transparent true try type using
+val var while with yield _
+"""
+_KEYWORDS = frozenset(_KEYWORD_LIST.split())
 
 
 def scan(text: str) -> Unit:
@@ -145,7 +147,7 @@ class _Declarations:
         """Enter a package; one without braces lasts as long as the text around it."""
         around = self._around(match.start())
         name = match[3].replace("`", "")
-        full = f"{around.package}.{name}" if around.package else name
+        full = inner_name(around.package, name)
         rest = self._code[match.end() : match.end() + LONGEST_PARAMETERS].lstrip()
         bounded = bool(match[2]) or rest[:1] in ("{", ":")
         depth = around.depth if bounded else around.depth - 1
@@ -156,7 +158,7 @@ class _Declarations:
         code, at = self._code, match.end()
         around = self._around(match.start())
         name = match[3].replace("`", "")
-        full = f"{around.outer}.{name}" if around.outer else name
+        full = inner_name(around.outer, name)
         self._open.append(around._replace(outer=full))
         if code.startswith("[", at):
             parameters, at = listed(code, at)
