@@ -1,4 +1,4 @@
-"""Java, Kotlin and Scala: small repositories by hand, and whole projects against javac."""
+"""Java: names by hand, modules and their build files, and whole projects against javac."""
 
 from __future__ import annotations
 
@@ -6,27 +6,15 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codekiln.languages.jvm import JvmResolver
 from codekiln.languages.resolve import PathIndex
 
-
-def needs(
-    texts: dict[str, str], source: str, builds: dict[str, str] | None = None
-) -> dict[str, str]:
-    """What the file `source` needs, with the kind; of several kinds the last in the alphabet."""
-    resolver = JvmResolver(PathIndex(texts, builds or {}))
-    scans = {path: resolver.scan(path, text) for path, text in texts.items()}
-    found = {(s, t, kind) for s, t, kind in resolver.edges(scans) if s == source != t}
-    kinds: dict[str, str] = {}
-    for _, target, kind in sorted(found, key=lambda one: (one[1], one[2] != "use")):
-        kinds[target] = kind
-    return kinds
+Needs = Callable[..., dict[str, str]]
 
 
 LIBRARY = {
@@ -65,10 +53,19 @@ LIBRARY = {
         ("class Z { Object o = new A(); }", {"p/A.java": "use"}),
         ("class Z { Object o = new A[3]; }", {"p/A.java": "use"}),
         ("class Z<X extends A> { }", {"p/A.java": "use"}),
-        ("class Z { <X extends A> void f() throws Text {} }", {"p/A.java": "use", "p/Text.java": "use"}),
+        (
+            "class Z { <X extends A> void f() throws Text {} }",
+            {"p/A.java": "use", "p/Text.java": "use"},
+        ),
         ("import q.Mark; @Mark(A.class) class Z {}", {"q/Mark.java": "import", "p/A.java": "use"}),
-        ("class Z { int f(Object o) { return switch (o) { case A a -> 1; default -> 2; }; } }", {"p/A.java": "use"}),
-        ("class Z { int f(Object o) { return switch (o) { case A(int x) -> 1; }; } }", {"p/A.java": "use"}),
+        (
+            "class Z { int f(Object o) { return switch (o) { case A a -> 1; default -> 2; }; } }",
+            {"p/A.java": "use"},
+        ),
+        (
+            "class Z { int f(Object o) { return switch (o) { case A(int x) -> 1; }; } }",
+            {"p/A.java": "use"},
+        ),
         ("import r.lower; class Z {}", {"r/lower.java": "import"}),
         ("record Z(A a, Text t) implements Runnable {}", {"p/A.java": "use", "p/Text.java": "use"}),
         ("sealed interface Z permits A {}", {"p/A.java": "use"}),
@@ -90,12 +87,12 @@ LIBRARY = {
         ('class Z { String s = "\\"A"; String t = "//"; A a; }', {"p/A.java": "use"}),
         ("class Z { char c = '\"'; A a; char d = '\\''; }", {"p/A.java": "use"}),
     ],
-)  # fmt: skip
-def test_java_names(text: str, wanted: dict[str, str]) -> None:
+)
+def test_java_names(needs: Needs, text: str, wanted: dict[str, str]) -> None:
     assert needs({**LIBRARY, "p/Z.java": f"package p; {text}"}, "p/Z.java") == wanted
 
 
-def test_java_files_of_packages_and_modules() -> None:
+def test_java_files_of_packages_and_modules(needs: Needs) -> None:
     info = "@Mark(q.C.class)\npackage p;\nimport q.Mark;\n"
     texts = {**LIBRARY, "p/package-info.java": info, "module-info.java": "module m { uses q.C; }"}
     assert needs(texts, "p/package-info.java") == {"q/C.java": "use", "q/Mark.java": "import"}
@@ -106,7 +103,7 @@ def java(package: str, name: str, body: str = "") -> str:
     return f"package {package}; public class {name} {{ {body} }}"
 
 
-def test_the_nearest_of_several_files_counts() -> None:
+def test_the_nearest_of_several_files_counts(needs: Needs) -> None:
     texts = {
         "one/src/main/java/p/A.java": java("p", "A"),
         "two/src/main/java/p/A.java": java("p", "A"),
@@ -122,7 +119,7 @@ def test_the_nearest_of_several_files_counts() -> None:
     assert needs(texts, "three/src/main/java/p/U.java") == {}  # equally near
 
 
-def test_tests_are_seen_by_tests_only() -> None:
+def test_tests_are_seen_by_tests_only(needs: Needs) -> None:
     texts = {
         "src/test/java/p/Help.java": java("p", "Help"),
         "src/test/java/p/UTest.java": java("p", "UTest", "Help h; U u;"),
@@ -145,7 +142,7 @@ POM = """<project><parent><artifactId>all</artifactId></parent><artifactId>{name
 
 
 @pytest.mark.parametrize("tool", ["maven", "gradle"])
-def test_build_files_decide_between_modules(tool: str) -> None:
+def test_build_files_decide_between_modules(needs: Needs, tool: str) -> None:
     texts = {
         "apps/near/src/main/java/p/A.java": java("p", "A"),
         "lib/src/main/java/p/A.java": java("p", "A"),
@@ -168,7 +165,7 @@ def test_build_files_decide_between_modules(tool: str) -> None:
     assert list(needs(texts, source, builds)) == ["lib/src/main/java/p/A.java"]
 
 
-def test_a_test_source_directory_of_a_pom() -> None:
+def test_a_test_source_directory_of_a_pom(needs: Needs) -> None:
     pom = "<project><build><testSourceDirectory>checks</testSourceDirectory></build></project>"
     texts = {
         "checks/p/A.java": java("p", "A"),
@@ -180,67 +177,7 @@ def test_a_test_source_directory_of_a_pom() -> None:
     assert list(needs(texts, "checks/p/V.java", {"pom.xml": pom})) == ["checks/p/A.java"]
 
 
-KOTLIN = {
-    # the folders leave out org.k, as Kotlin's style guide has it
-    "src/Top.kt": "package org.k\nfun topFun(x: Int) = x\nval answer = 42\nprivate fun own() = 1\n",
-    "src/Ext.kt": "package org.k\nfun String.shout(): String = this\nval String.half get() = 1\n",
-    "src/Shape.kt": "package org.k\nsealed class Shape(val n: Int) : Base(n) {\n"
-    "  class Round : Shape(1)\n  companion object { fun of() = 1 }\n}\n",
-    "src/Base.kt": "package org.k\nopen class Base(n: Int) { class Deep; fun inherited() = 1 }\n",
-    "src/sub/Alias.kt": "package org.k.sub\ntypealias Names = List<String>\nobject Single\n",
-    "src/sub/Kind.kt": "package org.k.sub\nenum class Kind(val n: Int) { ONE(1), TWO(2) }\n",
-    "java/org/k/J.java": "package org.k; public class J { static int F; }",
-}
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("import org.k.Shape", {"src/Shape.kt": "import"}),
-        ("import org.k.Shape.Round as R\nval x: R? = null", {"src/Shape.kt": "import"}),
-        ("import org.k.topFun", {"src/Top.kt": "import"}),
-        ("import org.k.shout as cry", {"src/Ext.kt": "import"}),
-        ("import org.k.sub.*\nval x = Single", {"src/sub/Alias.kt": "import"}),
-        ("import org.k.sub.*", {}),
-        ("import org.k.sub.Kind.*", {"src/sub/Kind.kt": "import"}),
-        ("val x: org.k.sub.Names = y", {"src/sub/Alias.kt": "use"}),
-        ("fun f() = topFun(answer)", {"src/Top.kt": "use"}),
-        ('fun f() = "a".shout()', {"src/Ext.kt": "use"}),
-        ('val x = "${J.F} Shape"', {"java/org/k/J.java": "use"}),
-        ('val x = """\n Shape "quoted" ${J.F}"""', {"java/org/k/J.java": "use"}),
-        ("class Z : Shape(1), Runnable { val d: Deep? = null }", {"src/Shape.kt": "use", "src/Base.kt": "use"}),
-        ("fun f(x: Any) = x is Shape && x as? J != null", {"src/Shape.kt": "use", "java/org/k/J.java": "use"}),
-        ("val x: Map<String, J>? = null", {"java/org/k/J.java": "use"}),
-        ("fun J?.f(): Shape = of()", {"java/org/k/J.java": "use", "src/Shape.kt": "use"}),
-        ("val f = J::class", {"java/org/k/J.java": "use"}),
-        ("@J fun f() {}", {"java/org/k/J.java": "use"}),
-        # what shadows, and what is nothing
-        ("fun f(answer: Int) = answer", {}),
-        ("fun f() { val answer = 1; print(answer) }", {}),
-        ("fun topFun() = 1\nval x = topFun()", {}),
-        ("val x = y.topFun()", {}),
-        ("val x = listOf(1).map { answer -> answer + 1 }", {}),
-        ("val x = f(answer = 1)", {}),
-        ("class Z { class Shape; val s = Shape() }", {}),
-        ("class Z<Shape>(val s: Shape)", {}),
-        ("fun <J> f(j: J) = j", {}),
-        ("import other.Shape\nval s = Shape()", {}),
-        ("val x = own()", {}),
-        ("/* /* Shape */ J */ // Shape\nval x = 'S'", {}),
-    ],
-)  # fmt: skip
-def test_kotlin_names(text: str, wanted: dict[str, str]) -> None:
-    assert needs({**KOTLIN, "src/Z.kt": f"package org.k\n{text}\n"}, "src/Z.kt") == wanted
-
-
-def test_java_knows_kotlin_functions_by_their_classes() -> None:
-    named = '@file:JvmName("Named")\npackage org.k\nfun other() = 1\n'
-    use = "package z; import static org.k.TopKt.topFun; class Z { int x = org.k.Named.other(); }"
-    texts = {**KOTLIN, "src/Named.kt": named, "z/Z.java": use}
-    assert needs(texts, "z/Z.java") == {"src/Top.kt": "import", "src/Named.kt": "use"}
-
-
-def test_source_sets_of_several_platforms() -> None:
+def test_source_sets_of_several_platforms(needs: Needs) -> None:
     texts = {
         "lib/src/commonMain/kotlin/p/A.kt": "package p\nexpect class A\nclass U(val a: A)\n",
         "lib/src/jvmMain/kotlin/p/A.kt": "package p\nactual class A\n",
@@ -255,68 +192,7 @@ def test_source_sets_of_several_platforms() -> None:
     ]
 
 
-SCALA = {
-    "a/A.scala": "package org.s\nclass A[T]\nobject A { class In; def make = 1 }\n",
-    "a/B.scala": "package org.s\npackage b\ntrait B extends A[Int] { type X }\ncase class C(n: Int)\n",
-    "a/package.scala": "package org.s\npackage object tools {\n"
-    "  def tool(x: Int) = { def inner = 1; x }\n  type Alias = Int\n  class Held\n}\n",
-    "a/Three.scala": "package org.s.three\n\ndef topFun(x: Int): Int =\n  val local = x\n  local\n\n"
-    "enum Color:\n  case Red, Green\n\nobject Nest:\n  class Deep\n",
-    "j/J.java": "package org.s; public class J {}",
-    "k/K.kt": "package org.s\nclass K\n",
-}
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("import org.s.A", {"a/A.scala": "import"}),
-        ("import org.s.{A => X, J, K => _}", {"a/A.scala": "import", "j/J.java": "import", "k/K.kt": "import"}),
-        ("import org.s.A._", {"a/A.scala": "import"}),
-        ("import org.s.A.make, org.s.J", {"a/A.scala": "import", "j/J.java": "import"}),
-        ("import org.s.b._\nclass Z extends B", {"a/B.scala": "import"}),
-        ("import org.s.b.*\nclass Z extends B", {"a/B.scala": "import"}),
-        ("import org.s.b._", {}),
-        ("import org.s.{\n  b,\n  J\n}\nval x = b.C(1)", {"a/B.scala": "import", "j/J.java": "import"}),
-        ("import org.s.b\nimport b.{C => Case}\nval x = Case(1)", {"a/B.scala": "import"}),
-        ("import org.s.{A as Renamed}\nval x: Renamed[Int] = null", {"a/A.scala": "import"}),
-        ("import org.s.tools._\nval x = tool(1)", {"a/package.scala": "import"}),
-        ("import org.s.tools.tool", {"a/package.scala": "import"}),
-        ("import org.s.tools.Alias", {"a/package.scala": "import"}),
-        ("import org.s.tools.inner", {}),
-        ("import org.s.three.topFun", {"a/Three.scala": "import"}),
-        ("import org.s.three.Nest.Deep", {"a/Three.scala": "import"}),
-        ("import org.s.three.*\ndef f = topFun(1)", {"a/Three.scala": "import"}),
-        ("def f() { import org.s.J; new J }", {"j/J.java": "import"}),
-        ("val x: org.s.K = null", {"k/K.kt": "use"}),
-        ("val x: A = null", {}),  # not visible from here
-        ('import org.s.{A, K}\nval x = s"${A.make} K"', {"a/A.scala": "import", "k/K.kt": "import"}),
-    ],
-)  # fmt: skip
-def test_scala_imports(text: str, wanted: dict[str, str]) -> None:
-    assert needs({**SCALA, "z/Z.scala": f"package z\n{text}\n"}, "z/Z.scala") == wanted
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("package org.s\npackage z\nclass Z extends A[Int] with Serializable", {"a/A.scala": "use"}),
-        ("package org.s.z\nclass Z extends A[Int]", {}),  # one clause shows its own package only
-        ("package org.s\npackage z\nval x = b.C(1)", {"a/B.scala": "use"}),
-        ("package org.s\nimport b.C\nobject Z", {"a/B.scala": "import"}),
-        ("package org.s\nimport b._\nval x: Option[C] = None", {"a/B.scala": "import"}),
-        ("package org.s {\n  package z {\n    class Z(j: J)\n  }\n}", {"j/J.java": "use"}),
-        ("package org.s\nx match { case A(y) => y; case k: K => k }", {"a/A.scala": "use", "k/K.kt": "use"}),
-        ("package org.s\nclass Z[A](a: A) { def f[K](k: K) = k }", {}),
-        ("package org.s\nobject Z { val J = 1; println(J) }", {}),
-        ("package org.s\n/* /* A */ K */ object Z { val x = 'J'; val y = \"\"\"A \"K\" \"\"\" }", {}),
-    ],
-)  # fmt: skip
-def test_scala_packages(text: str, wanted: dict[str, str]) -> None:
-    assert needs({**SCALA, "z/Z.scala": text}, "z/Z.scala") == wanted
-
-
-def test_alternatives_within_one_module_all_count() -> None:
+def test_alternatives_within_one_module_all_count(needs: Needs) -> None:
     texts = {
         "src/main/scala-2.12/p/A.scala": "package p\nclass A\n",
         "src/main/scala-2.13/p/A.scala": "package p\nclass A\n",
@@ -328,7 +204,7 @@ def test_alternatives_within_one_module_all_count() -> None:
     ]
 
 
-def test_cycles_and_paths_that_differ_in_case_only() -> None:
+def test_cycles_and_paths_that_differ_in_case_only(needs: Needs) -> None:
     ring = {
         f"p/C{i}.java": f"package p; class C{i} extends C{(i + 1) % 500} {{}}" for i in range(500)
     }
@@ -342,38 +218,6 @@ def test_cycles_and_paths_that_differ_in_case_only() -> None:
     same = {f"p/S{i}.java": "package p; class Node {} class U { Node n; }" for i in range(300)}
     same["p/Z.java"] = java("p", "Z", "Node n;")
     assert needs(same, "p/Z.java") == {}
-
-
-TOKENS = """package import static class interface enum record object trait fun val var def type given
-extends with implements permits case new instanceof this @A @file:JvmName( < > ( ) { } [ ] " \"\"\"
-' \\ / // /* */ . , ; : :: = == => -> ${ $ ` _ * A B.C a.b.C a x 1 \n \0 \ufeff é Ä 𝒳""".split(" ")
-sources = st.lists(st.sampled_from([*TOKENS, "\n", " "]), max_size=60)
-
-
-@settings(max_examples=300, deadline=None)
-@given(sources, sources, st.booleans())
-def test_no_text_breaks_the_scans(one: list[str], other: list[str], spaced: bool) -> None:
-    glue = " " if spaced else ""
-    texts = {f"p/{n}": glue.join(one) for n in ("a.java", "b.kt", "c.scala")}
-    texts |= {f"q/{n}": glue.join(other) for n in ("a.java", "b.kt", "c.scala")}
-    for path in texts:
-        needs(texts, path)
-
-
-@pytest.mark.parametrize("suffix", ["java", "kt", "scala"])
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "class A ", "class A<", "class A(", "record A(", "enum A{", "enum class A{", "/*", '"', '"""', "'",
-        "<A ", " <A", "import a ", "import a.", "import a.{", "package a ", "case a", "fun <A", "fun a.",
-        "val a", "def a[", "object A extends B with ", "(this a", "@A", "{", "(", "A.", "a.", "\\", "${", "=>",
-        "->", "{ a, b ->", "class A : B<", "case A, ", "`", "\n", " ", "\0",
-    ],
-)  # fmt: skip
-def test_long_files_take_linear_time(suffix: str, piece: str) -> None:
-    """A search of quadratic cost would take minutes for these lines."""
-    text = piece * (200_000 // len(piece))
-    JvmResolver(PathIndex([])).scan(f"a.{suffix}", text)
 
 
 def debian_source(package: str) -> Path:

@@ -47,9 +47,12 @@ _DECLARATION = re.compile(
 _BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@")
 _DELEGATE = re.compile(r"([\w@]++)\s*+(?:<[^<>()]*+>\s*+)?+\(")
 _BASES = re.compile(r"\s*+:\s*+")
-_BASES_END = re.compile(r"[{;]|\bwhere\b")
+_HEAD_END = re.compile(r"[{;]")
+_WHERE = re.compile(r"\bwhere\b")
 _INNER = re.compile(r"<[^<>]*+>|\([^()]*+\)")
 _METHOD_PARAMETERS = re.compile(r"<(?<=\w<)[A-Z]")
+# of a function: whether it is declared or called with types, these are no types
+_PARAMETER_NAME = re.compile(r"[A-Z]|T[A-Z]\w*")
 _EXTENSION = re.compile(r"\(\s*+this\s++(?!as\b|is\b)[A-Za-z]")
 _NAME_BEFORE = re.compile(r"([\w@]+)\s*(?:<[\w\s,]*>)?\s*\Z")
 _ATTRIBUTE = re.compile(
@@ -133,7 +136,8 @@ def scan(text: str) -> CSharpUnit:
     found = _Declarations(code)
     attributes = _ATTRIBUTE.findall(code)
     code = _ATTRIBUTE.sub("[", _USING.sub(" ", code) if usings else code)
-    words = _Words(code, found.hidden)
+    words = _Words(code, found.hidden, found.parameters)
+    words.names.update(base for one in found.types for base in one.bases if _CHAIN.match(base))
     return CSharpUnit(
         namespaces=tuple(found.namespaces),
         usings=tuple(usings),
@@ -169,6 +173,7 @@ class _Declarations:
         self.namespaces: dict[str, None] = {}
         self.types: list[Type] = []
         self.hidden: set[str] = set()
+        self.parameters: set[str] = set()  # of types and functions
         self.extensions: list[tuple[str, str]] = []
         self._code = code
         self._at = self._depth = self._passed = 0
@@ -190,8 +195,9 @@ class _Declarations:
                 self.extensions.append((namespace, before[1]))
         for match in _METHOD_PARAMETERS.finditer(code):
             parameters, end = listed(code, match.start())
-            if code.startswith("(", end) and " " not in parameters.replace(", ", ","):
-                self.hidden.update(n for n in parameters.split(",") if len(n.strip()) == 1)
+            if code.startswith("(", end):
+                names = (one.strip() for one in parameters.split(","))
+                self.parameters.update(one for one in names if _PARAMETER_NAME.fullmatch(one))
 
     def _around(self, at: int) -> tuple[int, str, str]:
         count = self._code.count
@@ -225,14 +231,14 @@ class _Declarations:
         parameters = ""
         if code.startswith("<", at):
             parameters, at = listed(code, at)
-            self.hidden.update(parameter_names(parameters))
+            self.parameters.update(parameter_names(parameters))
         name += "`" if parameters else ""
         full = inner_name(outer, name)
         if match[1] != "delegate":
             self._open.append((depth, namespace, full))
             if code.startswith("(", at):
                 at = closed(code, at)
-        end = _BASES_END.search(code, at, at + LONGEST_HEAD)
+        end = _HEAD_END.search(code, at, at + LONGEST_HEAD)
         head = code[at : end.start()] if end and match[1] not in ("delegate", "enum") else ""
         line = code[max(match.start() - 80, 0) : match.start()]
         partial = line.rstrip().endswith("partial")
@@ -246,7 +252,7 @@ def _bases(head: str) -> tuple[str, ...]:
     colon = _BASES.match(head)
     if colon is None:
         return ()
-    types = head[colon.end() :]
+    types = _WHERE.split(head[colon.end() :], maxsplit=1)[0]
     while "<" in types or "(" in types:
         shorter = _INNER.sub(lambda found: "`" if found[0][0] == "<" else "", types)
         if shorter == types:
@@ -258,7 +264,8 @@ def _bases(head: str) -> tuple[str, ...]:
 class _Words:
     """The names of a file, by what they may stand for."""
 
-    def __init__(self, code: str, hidden: set[str]) -> None:
+    def __init__(self, code: str, hidden: set[str], parameters: set[str]) -> None:
+        self._parameters = parameters
         self.names: set[str] = set()
         self.doubtful: set[str] = set()
         self.called: set[str] = set()
@@ -286,6 +293,8 @@ class _Words:
             return
         chain = match[0]
         head = chain.partition(".")[0].rstrip("`")
+        if head in self._parameters:
+            return
         if word[0] == "@" or head in sure:
             self.names.add(chain)
         elif head not in self.hidden:
