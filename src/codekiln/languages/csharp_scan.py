@@ -62,7 +62,7 @@ _ATTRIBUTE = re.compile(
 _TELLING = re.compile(
     r"[A-Z](?<![\w.].)\w*+(?:\s*+(?:\{\s*+(?:get|set|init|private|protected|internal)\b|=>|;)|[<>]"
     r"|[?\[\]]*+\s++(?!(?:is|as|in|and|or|when|where|switch|with|equals|into|by|on|select|from|let"
-    r"|orderby|ascending|descending|join|group|not)\b)[A-Za-z_@])"
+    r"|orderby|ascending|descending|join|group|not)\b)(?=[A-Za-z_@]))"
 )
 _CHAIN = re.compile(r"[_A-Z\u0080-\U0010ffff]\w*+(?:\.\w++)*+`?")
 _WORDS = word_table("@(=`")
@@ -137,7 +137,10 @@ def scan(text: str) -> CSharpUnit:
     attributes = _ATTRIBUTE.findall(code)
     code = _ATTRIBUTE.sub("[", _USING.sub(" ", code) if usings else code)
     words = _Words(code, found.hidden, found.parameters)
-    words.names.update(base for one in found.types for base in one.bases if _CHAIN.match(base))
+    bases = {base for one in found.types for base in one.bases if _CHAIN.match(base)}
+    words.names |= bases
+    words.doubtful -= bases
+    words.hidden -= {one.name.rpartition(".")[2] for one in found.types}
     return CSharpUnit(
         namespaces=tuple(found.namespaces),
         usings=tuple(usings),
