@@ -21,6 +21,7 @@ from codekiln.languages.jvm_scan import (
     constants,
     inner_name,
     interned,
+    keyword_matches,
     listed,
     parameter_names,
     word_table,
@@ -40,6 +41,7 @@ _USING = re.compile(
     r"using\s++(static\s++)?+(?:unsafe\s++)?+(?:([\w@]++)\s*+=\s*+)?"
     r"([\w.@:]++)(?:<[^;{}()]{0,400}+)?+\s*+;"
 )
+_DECLARING = ("namespace", "class", "struct", "interface", "enum", "record", "delegate")
 _DECLARATION = re.compile(
     r"(namespace|class|struct|interface|enum|record|delegate)\s++"
     r"(?:(?:class|struct)\s++)?+([\w@]++(?:\s*+\.\s*+[\w@]++)*+)\s*+"
@@ -182,9 +184,7 @@ class _Declarations:
         self._at = self._depth = self._passed = 0
         # for each namespace or type around: its depth, the namespace, the type within it
         self._open: list[tuple[int, str, str]] = []
-        for match in _DECLARATION.finditer(code):
-            if match.start() and code[match.start() - 1] in _BEFORE:
-                continue
+        for match in keyword_matches(code, _DECLARING, _DECLARATION):
             if match[1] == "namespace":
                 self._namespace(match)
             else:

@@ -19,6 +19,7 @@ from codekiln.languages.jvm_scan import (
     closed,
     constants,
     interned,
+    keyword_matches,
     listed,
     parameter_names,
     type_chain,
@@ -37,7 +38,8 @@ _PACKAGE = re.compile(r"package\s+([\w$.]+)\s*;")
 _IMPORT = re.compile(
     r"import\s++(?:static\s++)?([\w$]++(?:\s*+\.\s*+[\w$]++)*+)(\s*+\.\s*+\*)?+\s*+;"
 )
-_TYPE = re.compile(r"(?:class|interface|enum|record)(?<![\w$.]class)\s++([\w$]++)\s*+(?=[{<(eip])")
+_TYPE = re.compile(r"(?:class|interface|enum|record)\s++([\w$]++)\s*+(?=[{<(eip])")
+_TYPE_WORDS = ("class", "interface", "enum", "record")
 _HEAD_END = re.compile(r"[{;]")
 _SUPERS = re.compile(r"\b(?:extends|implements)\b")
 _METHOD_PARAMETERS = re.compile(r"<(?<=[\s>]<)[A-Z_$]")
@@ -75,7 +77,7 @@ def _types(code: str, package: str) -> tuple[list[Declared], set[str], int]:
     hidden: set[str] = set()
     nesting = Nesting(code)
     first = passed = -1
-    for match in _TYPE.finditer(code):
+    for match in keyword_matches(code, _TYPE_WORDS, _TYPE):
         at = match.end()
         if match[0].startswith("record") and code[at] not in "(<":
             continue  # a variable of that name

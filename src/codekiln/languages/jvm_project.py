@@ -51,6 +51,7 @@ class Project:
         self._by_module: dict[str, dict[str, list[tuple[str, Place]]]] = {}
         self._supers: dict[Found, list[Found]] = {}
         self._scopes: dict[str, Scope] = {}
+        self._first: dict[str, str] = {}
         for path, unit in units.items():
             self._place[path] = places.place(path, unit.packages[0])
             self._add(path, unit)
@@ -133,6 +134,19 @@ class Project:
             return own
         return [(one, self._place[one]) for one in declared]
 
+    def first_type(self, chain: str) -> str:
+        """The part of a chain of names up to its first type; "" if it has none."""
+        if chain not in self._first:
+            end = chain.find(".")
+            while end >= 0 and chain[:end] not in self.types:
+                if chain[:end] not in self.packages:
+                    self._first[chain] = ""
+                    return ""
+                end = chain.find(".", end + 1)
+            full = chain if end < 0 else chain[:end]
+            self._first[chain] = full if full in self.types else ""
+        return self._first[chain]
+
     def member(self, owner: Found, name: str) -> Found | None:
         """The type `name` within a type, declared there or inherited."""
         for path, full in self.above(owner):
@@ -143,6 +157,8 @@ class Project:
     def above(self, owner: Found) -> Iterator[Found]:
         """A type, and those above it, nearest first."""
         yield owner
+        if not self._direct(owner):
+            return
         waiting = [owner]
         seen = {owner}
         for one in waiting:
@@ -176,6 +192,7 @@ class Scope:
         self._unit = unit = project.units[path]
         self._scala = unit.language == "scala"
         self._named = {one.name: one.path for one in unit.imports if one.name}
+        self._passed: dict[str, list[Found]] = {}
         self._own: dict[str, str] = {}
         for package, name, _ in unit.declared:
             self._own.setdefault(name[name.rfind(".") + 1 :], full_name(package, name))
@@ -239,23 +256,16 @@ class Scope:
 
     def _absolute(self, chain: str) -> list[Found]:
         """The types that a chain passes through which starts with a package."""
-        for reading in self._readings(chain):
-            full = self._first_type(reading)
-            found = self._project.choose(self._path, full) if full else []
-            if found:
-                rest = reading[len(full) + 1 :]
-                return [passed for one in found for passed in self._walk(one, rest)]
-        return []
-
-    def _first_type(self, chain: str) -> str:
-        """The part of a chain up to its first type; "" if it has none."""
-        end = chain.find(".")
-        while end >= 0 and chain[:end] not in self._project.types:
-            if chain[:end] not in self._project.packages:
-                return ""
-            end = chain.find(".", end + 1)
-        full = chain if end < 0 else chain[:end]
-        return full if full in self._project.types else ""
+        if chain not in self._passed:
+            self._passed[chain] = []
+            for reading in self._readings(chain) if self._scala else (chain,):
+                full = self._project.first_type(reading)
+                found = self._project.choose(self._path, full) if full else []
+                if found:
+                    rest = reading[len(full) + 1 :]
+                    self._passed[chain] = [one for each in found for one in self._walk(each, rest)]
+                    break
+        return self._passed[chain]
 
     def _head(self, name: str, inherited: bool) -> tuple[list[Found], ReferenceKind | None]:
         """What the first name of a chain stands for; the kind is None for an unknown name."""
@@ -307,8 +317,7 @@ class Scope:
         found: tuple[dict[str, Found], dict[str, Found]] = ({}, {})
         for package, name, supers in self._unit.declared:
             if supers:
-                owner = (self._path, full_name(package, name))
-                for one in self._project.above(owner):
+                for one in self._project.above((self._path, full_name(package, name))):
                     for inner in self._project.inner(one):
                         found["." in name].setdefault(inner, (one[0], f"{one[1]}.{inner}"))
         return found

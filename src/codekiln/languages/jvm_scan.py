@@ -8,7 +8,7 @@ reads tens of megabytes a second, where a syntax tree takes one second for ten.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from sys import intern
 from typing import NamedTuple
 
@@ -95,6 +95,32 @@ def type_chain(word: str) -> str:
     """
     match = _TYPE_CHAIN.match(word) or _QUALIFIED.match(word)
     return match[0] if match else ""
+
+
+def keyword_matches(
+    code: str, words: tuple[str, ...], pattern: re.Pattern[str]
+) -> Iterator[re.Match[str]]:
+    """Where the pattern matches at one of the words, in the order of the text, not overlapping.
+
+    The words stand at the start of a name, and no dot stands before them. `str.find` finds them
+    several times as fast as a regular expression of alternatives.
+    """
+    places: list[int] = []
+    for word in words:
+        at = code.find(word)
+        while at >= 0:
+            if not at or code[at - 1] not in _BEFORE:
+                places.append(at)
+            at = code.find(word, at + len(word))
+    end = 0
+    for at in sorted(places):
+        match = pattern.match(code, at) if at >= end else None
+        if match:
+            end = match.end()
+            yield match
+
+
+_BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$.:")
 
 
 def interned(names: Iterable[str]) -> tuple[str, ...]:

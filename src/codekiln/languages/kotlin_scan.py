@@ -20,6 +20,7 @@ from codekiln.languages.jvm_scan import (
     closed,
     constants,
     interned,
+    keyword_matches,
     listed,
     parameter_names,
     type_chain,
@@ -40,10 +41,10 @@ _PACKAGE = re.compile(r"\npackage[ \t]++([\w.`]++)")
 _IMPORT = re.compile(
     r"\nimport[ \t]++((?:[\w`$]++|\.(?!\*))++)(\.\*)?+(?:[ \t]++as[ \t]++([\w`]++))?+"
 )
+_DECLARING = ("class", "interface", "object", "typealias", "fun", "val", "var")
 _DECLARATION = re.compile(
     r"(class|interface|object|typealias|fun(?!\s++interface\b)|val|var)(?:\s++|(?=<))(`[^`\n]++`|[\w$]++)?+\s*+"
 )
-_BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$.:@")
 _CONSTRUCTOR = re.compile(
     r"\s*+(?:(?:@[\w.]++|private|internal|protected|public)\s++)*+(?:constructor\s*+)?+(?=\()"
 )
@@ -130,9 +131,7 @@ class _Declarations:
         self._package = package
         self._nesting = Nesting(code, (("{", "}"), ("(", ")")))
         self._passed = 0  # where the constants of the last enum end
-        for match in _DECLARATION.finditer(code):
-            if match.start() and code[match.start() - 1] in _BEFORE:
-                continue
+        for match in keyword_matches(code, _DECLARING, _DECLARATION):
             if match[1] in ("fun", "val", "var"):
                 self._value(match)
             elif match[2]:

@@ -19,6 +19,7 @@ from codekiln.languages.jvm_scan import (
     closed,
     inner_name,
     interned,
+    keyword_matches,
     listed,
     type_chain,
     word_table,
@@ -34,11 +35,11 @@ _IMPORT = re.compile(
 _IMPORTED = re.compile(
     rf"({_PATH})(?:\s*+\.\s*+(?:\{{([^{{}}]*+)\}}|([_*])))?+(?:[ \t]++as[ \t]++(\w++))?+"
 )
+_DECLARING = ("package", "class", "trait", "object", "enum", "type", "def", "val", "given")
 _DECLARATION = re.compile(
     r"(package|class|trait|object|enum|type|def|val|given)[ \t]++(object[ \t]++)?+"
     r"(`[^`\n]++`|[\w$]++(?:\.[\w$]++)*+)"
 )
-_BEFORE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$.:@")
 _MODIFIER = re.compile(
     r"\s*+(?:@[\w.]++\s*+)?+(?:private|protected)(?:\[[\w$]++\])?+(?=\s*+\()|\s*+"
 )
@@ -125,9 +126,7 @@ class _Declarations:
         self._code = code
         self._open: list[_Around] = []
         packages: dict[str, None] = {}
-        for match in _DECLARATION.finditer(code):
-            if match.start() and code[match.start() - 1] in _BEFORE:
-                continue
+        for match in keyword_matches(code, _DECLARING, _DECLARATION):
             if match[1] == "package":
                 packages[self._clause(match)] = None
             elif match[1] in ("def", "val", "given"):
@@ -240,13 +239,16 @@ def _names(code: str, hidden: set[str]) -> tuple[set[str], set[str]]:
     names: set[str] = set()
     values: set[str] = set()
     for word in words:
+        annotation = word[0] == "@"
         word = word.lstrip("@").rstrip("(:=")
         head, _, _ = word.partition(".")
-        if not head or head in hidden or head in _KEYWORDS or head[0].isdigit():
+        if not head or head in hidden or head[0].isdigit():
+            continue
+        if head in _KEYWORDS and not annotation:
             continue
         chain = type_chain(word)
-        if chain:
-            names.add(chain)
+        if chain or annotation:
+            names.add(chain or head)
         else:
             values.add(head)
     return names, values
