@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from codekiln.corpus.ordering.graph import build_graph
 from codekiln.languages.jvm import JvmResolver
 from codekiln.languages.resolve import PathIndex
+from codekiln.types import SourceFile
 
 Needs = Callable[..., dict[str, str]]
 
@@ -218,6 +220,22 @@ def test_cycles_and_paths_that_differ_in_case_only(needs: Needs) -> None:
     same = {f"p/S{i}.java": "package p; class Node {} class U { Node n; }" for i in range(300)}
     same["p/Z.java"] = java("p", "Z", "Node n;")
     assert needs(same, "p/Z.java") == {}
+
+
+def test_the_three_languages_are_one_graph() -> None:
+    files = [
+        SourceFile(path="p/A.java", text="package p; class A extends B {}", language="java"),
+        SourceFile(path="p/B.kt", text="package p\nopen class B : C()\n", language="kotlin"),
+        SourceFile(path="p/C.scala", text="package p\nclass C(a: A)\n", language="scala"),
+        SourceFile(path="p/D.cs", text="namespace p; class D : A { }", language="c-sharp"),
+    ]
+    graph = build_graph(files)
+    assert [(e.source, e.target, e.kind) for e in graph.edges] == [
+        ("p/A.java", "p/B.kt", "use"),
+        ("p/B.kt", "p/C.scala", "use"),
+        ("p/C.scala", "p/A.java", "use"),
+    ]
+    assert graph.failed == ()
 
 
 def debian_source(package: str) -> Path:

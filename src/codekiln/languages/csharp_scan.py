@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from codekiln.languages.jvm_scan import (
+from codekiln.languages.words import (
     LONGEST_HEAD,
     LONGEST_PARAMETERS,
     closed,

@@ -11,18 +11,20 @@ import re
 from collections.abc import Iterator
 
 from codekiln.languages.jvm_scan import (
-    LONGEST_HEAD,
     Declared,
     Import,
     Nesting,
     Unit,
+    type_chain,
+)
+from codekiln.languages.words import (
+    LONGEST_HEAD,
     closed,
     constants,
     interned,
     keyword_matches,
     listed,
     parameter_names,
-    type_chain,
     without_arguments,
     word_table,
 )

@@ -10,20 +10,22 @@ import re
 from collections.abc import Iterator
 
 from codekiln.languages.jvm_scan import (
-    LONGEST_HEAD,
-    LONGEST_PARAMETERS,
     Declared,
     Import,
     Member,
     Nesting,
     Unit,
+    type_chain,
+)
+from codekiln.languages.words import (
+    LONGEST_HEAD,
+    LONGEST_PARAMETERS,
     closed,
     constants,
     interned,
     keyword_matches,
     listed,
     parameter_names,
-    type_chain,
     without_arguments,
     word_table,
 )

@@ -10,21 +10,23 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from codekiln.languages.jvm_scan import (
-    LONGEST_HEAD,
-    LONGEST_PARAMETERS,
     Declared,
     Import,
     Member,
     Unit,
+    type_chain,
+)
+from codekiln.languages.kotlin_scan import COVERED, lambda_parameters, uncovered
+from codekiln.languages.words import (
+    LONGEST_HEAD,
+    LONGEST_PARAMETERS,
     closed,
     inner_name,
     interned,
     keyword_matches,
     listed,
-    type_chain,
     word_table,
 )
-from codekiln.languages.kotlin_scan import COVERED, lambda_parameters, uncovered
 
 MOST_PACKAGES = 32  # whose members one file sees
 _PATH = r"(?:`[^`\n]++`|[\w$]++)(?:\s*+\.\s*+(?:`[^`\n]++`|(?!_\b)[\w$]++))*+"
@@ -195,10 +197,9 @@ def _depth(code: str, at: int) -> int:
 def _head(code: str, at: int) -> str:
     """What stands behind `extends`, as far as it names types."""
     limit = at + LONGEST_HEAD
-    at = _MODIFIER.match(code, at).end()  # type: ignore[union-attr]
+    at = _past_modifier(code, at)
     while code.startswith("(", at):
-        at = max(closed(code, at), at + 1)
-        at = _MODIFIER.match(code, at).end()  # type: ignore[union-attr]
+        at = _past_modifier(code, max(closed(code, at), at + 1))
     extends = _EXTENDS.match(code, at)
     if extends is None:
         return ""
@@ -218,6 +219,12 @@ def _head(code: str, at: int) -> str:
         else:
             break
     return "".join(pieces)
+
+
+def _past_modifier(code: str, at: int) -> int:
+    """Where the parameters of a constructor open, if it has some."""
+    match = _MODIFIER.match(code, at)
+    return match.end() if match else at
 
 
 def _more(before: str, code: str, at: int) -> bool:
