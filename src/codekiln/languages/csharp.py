@@ -150,6 +150,7 @@ class _World:
         self.projects = projects
         self._functions: dict[str, int] = {}  # how many files declare or call it on nothing
         self._chosen: dict[tuple[str, str], list[Found]] = {}
+        self._by_project: dict[str, dict[str | None, dict[str, _Declared]]] = {}
         self._bases: dict[Found, list[Found]] = {}
         self._scopes: dict[str, _Scope] = {}
         for path, unit in units.items():
@@ -190,14 +191,11 @@ class _World:
             return [(one, full) for one in declared]
         key = (parent(path), full)
         if key not in self._chosen:
-            self._chosen[key] = [(one, full) for one in self._nearest(path, declared)]
+            self._chosen[key] = [(one, full) for one in self._nearest(path, full, declared)]
         return self._chosen[key]
 
-    def _nearest(self, path: str, declared: Mapping[str, _Declared]) -> list[str]:
-        mine = self.projects.project(path)
-        if mine is not None:
-            own = {one: d for one, d in declared.items() if self.projects.project(one) == mine}
-            declared = own or declared
+    def _nearest(self, path: str, full: str, declared: Mapping[str, _Declared]) -> list[str]:
+        declared = self._in_project(path, full) or declared
         if len(declared) > MOST_CANDIDATES:
             return []
         near = {one: self.projects.nearness(path, one) for one in declared}
@@ -208,6 +206,15 @@ class _World:
         greatest = max(near.values())
         found = [one for one, rank in near.items() if rank == greatest]
         return found if len(found) == 1 else []
+
+    def _in_project(self, path: str, full: str) -> Mapping[str, _Declared]:
+        """The files of the same project that declare a type; none if there is no project."""
+        mine = self.projects.project(path)
+        if full not in self._by_project:
+            groups = self._by_project[full] = {}
+            for one, declared in self.types[full].items():
+                groups.setdefault(self.projects.project(one), {})[one] = declared
+        return self._by_project[full].get(mine, {}) if mine is not None else {}
 
     def member(self, owner: Found, name: str) -> list[Found]:
         """The type `name` within a type, declared there or inherited."""
