@@ -39,8 +39,9 @@ Not seen: types of expressions that no name stands for, members that are inherit
 repository, dependencies in build.sbt and settings.gradle.
 
 Words instead of a syntax tree (see `jvm_scan`) agree with javac in at least 0.998 of the edges of
-commons-lang3, commons-collections4, commons-io, jsoup and guava, in both directions. Java is read
-three to five times as fast as tree-sitter parses it, Kotlin and Scala twice as fast.
+commons-lang3, commons-collections4, commons-io, jsoup and those files of guava that compile without
+its annotation libraries, in both directions. Java is read three to six times as fast as tree-sitter
+parses it, Kotlin and Scala twice as fast.
 
 Source: DeepSeek-Coder §2.2.
 """
