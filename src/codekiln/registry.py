@@ -26,19 +26,23 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     # languages that have an import resolver
     "resolvers": {
-        "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
+        "c-sharp": "codekiln.languages.csharp:CSharpResolver",
         "cpp": "codekiln.languages.c:CResolver",
-        "cuda": "codekiln.languages.c:CResolver",
+        "java": "codekiln.languages.jvm:JvmResolver",
         "javascript": "codekiln.languages.javascript:JavaScriptResolver",
-        "typescript": "codekiln.languages.javascript:JavaScriptResolver",
+        "kotlin": "codekiln.languages.jvm:JvmResolver",
         "php": "codekiln.languages.php:PhpResolver",
+        "python": "codekiln.languages.python:PythonResolver",
+        "scala": "codekiln.languages.jvm:JvmResolver",
+        "typescript": "codekiln.languages.javascript:JavaScriptResolver",
         # dialects, and files that hold a script: resolved as their family is
         "arduino": "codekiln.languages.c:CResolver",
+        "cuda": "codekiln.languages.c:CResolver",
         "cython": "codekiln.languages.python:PythonResolver",
+        "html-php": "codekiln.languages.php:PhpResolver",
         "jsx": "codekiln.languages.javascript:JavaScriptResolver",
         "vue": "codekiln.languages.javascript:JavaScriptResolver",
-        "html-php": "codekiln.languages.php:PhpResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
