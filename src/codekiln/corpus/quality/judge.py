@@ -44,21 +44,7 @@ LOW_QUALITY = "low quality score"
 
 # The files of these languages are data or prose by trade: rules about code do not apply.
 NOT_CODE = frozenset(
-    [
-        "json",
-        "yaml",
-        "html",
-        "css",
-        "markdown",
-        "restructuredtext",
-        "xslt",
-        "sql",
-        "tex",
-        "csv",
-        "text",
-        "toml",
-        "ini",
-    ]
+    {"json", "yaml", "html", "css", "markdown", "restructuredtext", "xslt", "sql", "tex"}
 )
 
 _Rule = Callable[[Any, QualitySettings], Any]

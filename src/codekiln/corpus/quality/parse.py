@@ -24,7 +24,7 @@ from codekiln.corpus.quality.grammars import grammars
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tree_sitter import Node, Parser, Query
+    from tree_sitter import Node, Parser
 
 PYTHON_2 = "Python 2"
 GIVEN_UP = "given up"  # the parser took too many steps
@@ -34,7 +34,6 @@ NOTES = ("", PYTHON_2, GIVEN_UP, CRASHED)
 CHUNK = 1 << 16  # bytes handed to the parser at a time
 MOST_STEPS = 4000  # hundreds of steps, as tree-sitter counts them, for any file
 STEPS_PER_BYTE = 0.06  # and for each byte more
-MOST_ERRORS = 2000  # a file with more is counted whole
 
 # Statements that only Python 2 reads. Where Python 3's own parser then stops at such a line, or at
 # one of the lesser signs, the file is Python 2.
@@ -74,7 +73,7 @@ def parse(data: bytes, grammar: str) -> Syntax:
         return Syntax(0.0)
     if grammar == "python" and _is_python_2(data):
         return Syntax(1.0, PYTHON_2)
-    parser, query = _tools(grammar)
+    parser = _parser(grammar)
     most = MOST_STEPS + STEPS_PER_BYTE * len(data)
     steps = 0
 
@@ -91,41 +90,39 @@ def parse(data: bytes, grammar: str) -> Syntax:
     except ValueError:  # "Parsing failed": the callback stopped it
         parser.reset()
         return Syntax(None, GIVEN_UP)
-    return Syntax(_errors(root, query, len(data)) if root.has_error else 0.0)
+    return Syntax(_errors(root, len(data)) if root.has_error else 0.0)
 
 
-def _errors(root: Node, query: Query, size: int) -> float:
-    from tree_sitter import QueryCursor
-
-    found = QueryCursor(query).captures(root)
-    wrong = found.get("error", [])
-    missing = len(found.get("missing", []))
-    if len(wrong) > MOST_ERRORS:
-        return 1.0
-    return min(1.0, (sum(map(_outside, wrong)) + missing) / (size or 1))
-
-
-def _outside(error: Node) -> int:
-    """Bytes of an error that lie in none of its constructs, nor in an error within."""
-    inside = sum(
-        child.end_byte - child.start_byte
-        for child in error.children
-        if child.child_count or child.is_error
-    )
-    return error.end_byte - error.start_byte - inside
+def _errors(root: Node, size: int) -> float:
+    """Goes into no node without an error: a query takes quadratic time on wide ones."""
+    wrong = 0
+    open_nodes = [root]
+    while open_nodes:
+        node = open_nodes.pop()
+        children = node.children
+        if node.is_error:
+            wrong += node.end_byte - node.start_byte
+        for child in children:
+            if child.is_missing:
+                wrong += 1
+            elif child.has_error:
+                open_nodes.append(child)
+            if node.is_error and (child.child_count or child.is_error):
+                wrong -= child.end_byte - child.start_byte  # a construct, or counted by itself
+    return min(1.0, wrong / (size or 1))
 
 
 @cache
-def _tools(name: str) -> tuple[Parser, Query]:
-    """A parser and the query for what went wrong; both are used again for every file."""
-    from tree_sitter import Language, Parser, Query
+def _parser(name: str) -> Parser:
+    """One parser a grammar, used again for every file."""
+    from tree_sitter import Language, Parser
 
     grammar = grammars()[name]
     make: Callable[[], object] = getattr(importlib.import_module(grammar.module), grammar.function)
     with warnings.catch_warnings():  # older wheels hand over a bare address
         warnings.simplefilter("ignore", DeprecationWarning)
         language = Language(make())
-    return Parser(language), Query(language, "(ERROR) @error (MISSING) @missing")
+    return Parser(language)
 
 
 def _is_json(data: bytes) -> bool:

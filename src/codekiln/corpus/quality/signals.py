@@ -199,10 +199,9 @@ def _lines_of(part: bytes) -> tuple[float, float, float, float, float]:
     filled = [row for row in left if row]
     if not filled:
         return float(bool(rows)), 0.0, 0.0, 0.0, 0.0
-    rest = part.translate(None, _PUNCTUATION)
-    punctuation = _empty(rest)
-    numbers = _empty(rest.translate(None, _NUMERALS)) - punctuation
-    telling = part.count(b"\n") + 1 - punctuation
+    bare = part.translate(None, _PUNCTUATION).split(b"\n")
+    telling = len(bare) - bare.count(b"")
+    numbers = sum(row[:1].isdigit() and not row.translate(None, _NUMERALS) for row in bare)
     long = [row.rstrip() for row in filled if len(row) >= SHORT_LINE]
     quoted = sum(row[0] in b"\"'" for row in filled)
     return (
@@ -212,10 +211,6 @@ def _lines_of(part: bytes) -> tuple[float, float, float, float, float]:
         1 - len(set(long)) / len(long) if long else 0.0,
         _depth([len(a) - len(b) for a, b in zip(rows, left, strict=True) if b]),
     )
-
-
-def _empty(text: bytes) -> int:
-    return text.split(b"\n").count(b"")
 
 
 def _depth(widths: Sequence[int]) -> int:
