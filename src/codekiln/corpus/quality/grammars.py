@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,6 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
-
-ANY = 1.0  # a limit that no file is above
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar:
@@ -24,6 +22,8 @@ class Grammar:
         module: the wheel's Python package.
         function: the module's function that gives the grammar.
         suffixes: of the files that it reads; "" stands for names without one. None: all.
+        excluded: endings of names that it does not read after all.
+        dialect: found in a file with errors, forbids a verdict.
         limit: share of a file in errors above which the file counts as broken.
     """
 
@@ -32,6 +32,8 @@ class Grammar:
     module: str
     function: str = "language"
     suffixes: tuple[str, ...] | None = None
+    excluded: tuple[str, ...] = ()
+    dialect: re.Pattern[bytes] | None = None
     limit: float = 0.0
 
     def reads(self, path: str) -> bool:
@@ -39,6 +41,8 @@ class Grammar:
         if self.suffixes is None or not path:
             return True
         name = path[path.rfind("/") + 1 :]
+        if name.endswith(self.excluded):
+            return False
         dot = name.rfind(".")
         return (name[dot:].lower() if dot > 0 else "") in self.suffixes
 
@@ -53,13 +57,15 @@ def grammars() -> Mapping[str, Grammar]:
 
 
 def _grammar(name: str, entry: dict[str, Any]) -> Grammar:
-    suffixes = entry.get("suffixes")
+    suffixes, dialect = entry.get("suffixes"), entry.get("dialect")
     return Grammar(
         name=name,
         language=entry.get("language", name),
         module=entry["module"],
         function=entry.get("function", "language"),
         suffixes=None if suffixes is None else tuple(suffixes),
+        excluded=tuple(entry.get("excluded", ())),
+        dialect=re.compile(dialect.encode(), re.MULTILINE) if dialect else None,
         limit=entry.get("limit", 0.0),
     )
 

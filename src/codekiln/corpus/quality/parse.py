@@ -90,7 +90,12 @@ def parse(data: bytes, grammar: str) -> Syntax:
     except ValueError:  # "Parsing failed": the callback stopped it
         parser.reset()
         return Syntax(None, GIVEN_UP)
-    return Syntax(_errors(root, len(data)) if root.has_error else 0.0)
+    if not root.has_error:
+        return Syntax(0.0)
+    dialect = grammars()[grammar].dialect
+    if dialect and dialect.search(data):
+        return UNKNOWN
+    return Syntax(_errors(root, len(data)))
 
 
 def _errors(root: Node, size: int) -> float:
