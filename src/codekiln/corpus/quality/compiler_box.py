@@ -29,7 +29,7 @@ def answer(words, seconds, most):  # type: ignore[no-untyped-def]
 
 def main():  # type: ignore[no-untyped-def]
     """Read the job, run it, print the answers."""
-    with open("job.json", encoding="utf-8") as file:
+    with open("job.json", encoding="utf-8") as file:  # noqa: PTH123
         job = json.load(file)
     command = [sys.executable if word == "{python}" else word for word in job["command"]]
     if "{files}" in command:

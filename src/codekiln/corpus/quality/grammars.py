@@ -12,6 +12,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar:
     """One grammar.

@@ -6,7 +6,7 @@ tree-sitter may put the whole file into one such node, whose functions are all r
 
 How long a parse may take is counted in the parser's own steps and not in seconds, so that the
 same file has the same verdict on every machine. Among 4000 files of released packages none took
-a third of the limit.
+half of the limit.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 PYTHON_2 = "Python 2"
 GIVEN_UP = "given up"  # the parser took too many steps
 CRASHED = "crashed"  # the parser's process ended
-NOTES = ("", PYTHON_2, GIVEN_UP, CRASHED)
+COMPILED = "compiler"  # a real compiler decided: 0 or 1
+NOTES = ("", PYTHON_2, GIVEN_UP, CRASHED, COMPILED)
 
 CHUNK = 1 << 16  # bytes handed to the parser at a time
-MOST_STEPS = 4000  # hundreds of steps, as tree-sitter counts them, for any file
-STEPS_PER_BYTE = 0.06  # and for each byte more
+MOST_STEPS = 500  # hundreds of steps, as tree-sitter counts them, for any file
+STEPS_PER_BYTE = 0.04  # and for each byte more
 
 # Statements that only Python 2 reads. Where Python 3's own parser then stops at such a line, or at
 # one of the lesser signs, the file is Python 2.

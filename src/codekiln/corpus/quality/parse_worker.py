@@ -20,8 +20,8 @@ from codekiln.corpus.quality.parse import NOTES, parse
 
 QUESTION = struct.Struct("<IB")
 ANSWER = struct.Struct("<dB")
-# Trees take some 30 to 100 times their text; what no file of 1 MiB needs is a grammar gone astray.
-MEMORY_BYTES = 1 << 30
+# No tree of a real file of up to 1 MiB took over 120 MiB; a grammar gone astray takes all it gets.
+MEMORY_BYTES = 384 << 20
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:

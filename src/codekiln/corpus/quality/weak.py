@@ -75,7 +75,9 @@ def careless(data: bytes, language: str, common: frozenset[bytes], draw: random.
     rows = []
     for row in data.split(b"\n"):
         indent = draw.choice((b"", b" ", b"   ", b"\t", b"      ", b"\t  "))
-        rows.append(indent + re.sub(rb" *([=+*<>,]) *", draw.choice((rb"\1", rb" \1")), row.strip()))
+        rows.append(
+            indent + re.sub(rb" *([=+*<>,]) *", draw.choice((rb"\1", rb" \1")), row.strip())
+        )
     return b"\n".join(row for row in rows if row.strip() or draw.random() < 0.3)
 
 
@@ -137,7 +139,8 @@ def weak_labels(locations: Iterable[str], *, seed: int = 0) -> Iterator[Row]:
     Raises:
         SourceError: one of them cannot be read.
     """
-    good, bad = [], []
+    good: list[tuple[SourceFile, str, str]] = []
+    bad: list[tuple[SourceFile, str, str]] = []
     for location in locations:
         for file, label in _chosen(location, seed):
             (bad if label else good).append((file, Path(location).name, label))
@@ -190,8 +193,7 @@ def _common(files: Iterable[SourceFile]) -> dict[str, frozenset[bytes]]:
         own = counts.setdefault(file.language, Counter())
         own.update(set(_WORD.findall(file.text.encode())))
     return {
-        name: frozenset(word for word, _ in own.most_common(COMMON))
-        for name, own in counts.items()
+        name: frozenset(word for word, _ in own.most_common(COMMON)) for name, own in counts.items()
     }
 
 
