@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from codekiln.corpus.quality.sample import pieces
 from codekiln.languages import table
 
 _DOUBLE = rb'"(?:[^"\\\n]|\\.)*+"?'
@@ -61,7 +62,40 @@ _FAMILY = {
     "css": "css",
     "markup": "html markdown xslt",
 }
+# what opens and closes a comment of many lines, for pieces that start within one
+_BLOCKS = {
+    **dict.fromkeys(("c", "go", "javascript", "php", "css", "sql"), (b"/*", b"*/")),
+    "python": (b'"""', b'"""'),
+    "markup": (b"<!--", b"-->"),
+}
 _BY_LANGUAGE = {name: family for family, names in _FAMILY.items() for name in names.split()}
+
+
+def comment_share(data: bytes, language: str) -> float:
+    """Share of the sample of `data` that lies in comments."""
+    size = found = 0
+    for start, end in pieces(data):
+        size += end - start
+        body = _body(data, start, end, language) if start else 0
+        found += body - start if body else 0
+        found += comment_bytes(data[max(start, body) : end], language)
+    return found / size if size else 0.0
+
+
+def _body(data: bytes, start: int, end: int, language: str) -> int:
+    """Where the comment ends that is open at `start`; 0 if there is none."""
+    opens, closes = _BLOCKS.get(_BY_LANGUAGE.get(language, ""), (b"", b""))
+    if not opens:
+        return 0
+    if opens == closes:
+        inside = data.count(opens, 0, start) % 2 == 1
+    else:
+        opened = data.rfind(opens, 0, start)
+        inside = opened >= 0 and data.find(closes, opened + 2, start) < 0
+    if not inside:
+        return 0
+    closed = data.find(closes, start, end)
+    return end if closed < 0 else closed + len(closes)
 
 
 def comment_bytes(text: bytes, language: str) -> int:

@@ -8,6 +8,7 @@ templates, and people write of things that are generated.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 HEAD = 3072  # bytes in which a marker must stand
 
@@ -37,22 +38,65 @@ _GENERATED_PATH = re.compile(
     r"|_string\.go|zz_generated[^/]*\.go|\.snap)$",
     re.IGNORECASE,
 )
-_VENDORED_PATH = re.compile(
-    r"(?:^|/)(?:node_modules|bower_components|jspm_packages|vendor|_?vendored?|third[-_]?party"
-    r"|3rd[-_]?party|external|extern|externals|deps|godeps|site-packages|cocoapods|pods|carthage"
-    r"|\.yarn|\.bundle|jquery(?:[-.]ui)?(?:[-.]\d[^/]*)?(?:\.min)?\.js$"
-    r"|bootstrap(?:\.min)?\.(?:js|css)$)(?:/|$|(?<=js)|(?<=css))",
-    re.IGNORECASE,
+# Names of folders, in lower case.
+_VENDORED = frozenset(
+    {
+        "node_modules",
+        "bower_components",
+        "jspm_packages",
+        "vendor",
+        "vendored",
+        "_vendor",
+        "third_party",
+        "third-party",
+        "thirdparty",
+        "3rdparty",
+        "3rd_party",
+        "external",
+        "externals",
+        "deps",
+        "godeps",
+        "site-packages",
+        "cocoapods",
+        "pods",
+        "carthage",
+        ".yarn",
+        ".bundle",
+    }
 )
-_FIXTURE_PATH = re.compile(
-    r"(?:^|/)(?:fixtures?|__fixtures__|test[-_]?data|testcases|__snapshots__|snapshots|golden"
-    r"|goldens|cassettes|samples?_data|baselines|expected|mocks?_data|corpus|corpora)/",
-    re.IGNORECASE,
+_FIXTURE = frozenset(
+    {
+        "fixture",
+        "fixtures",
+        "__fixtures__",
+        "testdata",
+        "test_data",
+        "test-data",
+        "testcases",
+        "__snapshots__",
+        "snapshots",
+        "golden",
+        "goldens",
+        "cassettes",
+        "mock_data",
+        "mocks_data",
+    }
 )
-_TEST_PATH = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|specs?|testing|testsuite)/|(?:^|/)test_[^/]*$"
-    r"|[._-](?:test|tests|spec)\.\w+$|(?:Test|Tests|Spec|IT)\.(?:java|kt|cs|scala|php|swift)$"
+_TEST = frozenset({"test", "tests", "__tests__", "spec", "specs", "testing", "testsuite"})
+_TEST_NAME = re.compile(
+    r"^test_|[._-](?:test|tests|spec)\.\w+$|(?:Test|Tests|Spec|IT)\.(?:java|kt|cs|scala|php|swift)$"
 )
+_LIBRARY_NAME = re.compile(
+    r"^(?:jquery(?:[-.]ui)?(?:[-.]\d.*)?|bootstrap)(?:\.min)?\.(?:js|css)$", re.IGNORECASE
+)
+
+
+class Place(NamedTuple):
+    """What the path says: other people's code, the data of tests, a test."""
+
+    vendored: bool
+    fixture: bool
+    test: bool
 
 
 def is_generated(data: bytes, path: str) -> bool:
@@ -65,16 +109,13 @@ def is_generated(data: bytes, path: str) -> bool:
     return _MARKED.search(head) is not None
 
 
-def is_vendored(path: str) -> bool:
-    """Whether the path lies in a folder for other people's code."""
-    return _VENDORED_PATH.search(path) is not None
-
-
-def is_fixture(path: str) -> bool:
-    """Whether the path lies in a folder for the data of tests."""
-    return _FIXTURE_PATH.search(path) is not None
-
-
-def is_test(path: str) -> bool:
-    """Whether the path looks like that of a test."""
-    return _TEST_PATH.search(path) is not None
+def place(path: str) -> Place:
+    """What the folders and the name of a path say."""
+    folders = path.lower().split("/")
+    folders.pop()
+    name = path[path.rfind("/") + 1 :]
+    return Place(
+        vendored=not _VENDORED.isdisjoint(folders) or bool(_LIBRARY_NAME.match(name)),
+        fixture=not _FIXTURE.isdisjoint(folders),
+        test=not _TEST.isdisjoint(folders) or bool(_TEST_NAME.search(name)),
+    )

@@ -7,25 +7,31 @@ of a corpus lie in files larger than that, and how a file is written changes lit
 
 from __future__ import annotations
 
-PIECE = 2730
+PIECE = 2048
 WHOLE = 3 * PIECE
+
+
+def pieces(data: bytes) -> list[tuple[int, int]]:
+    """Start and end of each piece of the sample."""
+    if len(data) <= WHOLE:
+        return [(0, len(data))]
+    middle = (len(data) - PIECE) // 2
+    return [
+        _whole_lines(data, 0, PIECE),
+        _whole_lines(data, middle, middle + PIECE),
+        _whole_lines(data, len(data) - PIECE, len(data)),
+    ]
 
 
 def sample(data: bytes) -> bytes:
     """About `WHOLE` bytes of `data` at most, the same ones each time."""
     if len(data) <= WHOLE:
         return data
-    middle = (len(data) - PIECE) // 2
-    parts = (
-        _whole_lines(data[:PIECE], first=True),
-        _whole_lines(data[middle : middle + PIECE]),
-        _whole_lines(data[-PIECE:], last=True),
-    )
-    return b"\n".join(parts)
+    return b"\n".join([data[start:end] for start, end in pieces(data)])
 
 
-def _whole_lines(piece: bytes, *, first: bool = False, last: bool = False) -> bytes:
-    """`piece` without the lines that it cuts, unless nothing would be left."""
-    start = 0 if first else piece.find(b"\n") + 1
-    end = len(piece) if last else piece.rfind(b"\n")
-    return piece[start:end] if start < end else piece
+def _whole_lines(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """The piece without the lines that it cuts, unless nothing would be left."""
+    first = data.find(b"\n", start, end) + 1 if start else 0
+    last = data.rfind(b"\n", start, end) if end < len(data) else end
+    return (max(first, start), last) if max(first, start) < last else (start, end)

@@ -6,7 +6,7 @@ thresholds can change without reading the files again: values are rounded to flo
 decision made from the stored ones is the decision made on the spot.
 
 Shares are of bytes unless they say otherwise. Signals marked (sample) are taken from at most
-8 KiB of the file (`sample.py`); the others from all of it.
+6 KiB of the file (`sample.py`); the others from all of it.
 
 Source: DeepSeek-Coder §2.4 (quality screening by heuristic rules; the rules are open).
 """
@@ -20,9 +20,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from codekiln.corpus.quality.comments import comment_bytes
+from codekiln.corpus.quality.comments import comment_share
 from codekiln.corpus.quality.functions import count_functions
-from codekiln.corpus.quality.origin import is_fixture, is_generated, is_test, is_vendored
+from codekiln.corpus.quality.origin import is_generated, place
 from codekiln.corpus.quality.sample import sample
 
 LONG_LINE = 200  # bytes; a line that long is not meant for readers
@@ -58,7 +58,8 @@ class Signals(NamedTuple):
             punctuation (sample).
         string_lines: share of the lines that are not blank that start with a quote (sample).
         encoded: share in runs of 64 or more base64 or hexadecimal characters.
-        repeated_lines: share of the lines of 4 or more bytes that stood before (sample).
+        repeated_lines: share of the lines of 4 or more bytes, indentation apart, that stood
+            before (sample).
         depth: deepest nesting by indentation: how many lines, each less indented than the
             next, lead to a line (sample).
         functions: functions by 100 lines; see `functions.py` (sample).
@@ -139,7 +140,7 @@ def measure(data: bytes, language: str, path: str = "") -> Signals:
         *_shape(data),
         blank,
         *_characters(part),
-        comment_bytes(part, language) / (len(part) or 1),
+        comment_share(data, language),
         *_words_of(part),
         _packed(part),
         numbers,
@@ -149,9 +150,7 @@ def measure(data: bytes, language: str, path: str = "") -> Signals:
         depth,
         100 * count_functions(part, language) / (part.count(b"\n") + 1),
         is_generated(data, path),
-        is_vendored(path),
-        is_fixture(path),
-        is_test(path),
+        *place(path),
     )
     return Signals._make(_FLOATS.unpack(_FLOATS.pack(*values)))
 
@@ -202,8 +201,9 @@ def _lines_of(part: bytes) -> tuple[float, float, float, float, float]:
     bare = part.translate(None, _PUNCTUATION).split(b"\n")
     telling = len(bare) - bare.count(b"")
     numbers = sum(row[:1].isdigit() and not row.translate(None, _NUMERALS) for row in bare)
-    long = [row.rstrip() for row in filled if len(row) >= SHORT_LINE]
-    quoted = sum(row[0] in b"\"'" for row in filled)
+    long = [row for row in filled if len(row) >= SHORT_LINE]
+    first = bytes([row[0] for row in filled])
+    quoted = first.count(b'"') + first.count(b"'")
     return (
         1 - len(filled) / len(rows),
         numbers / telling if telling else 0.0,
