@@ -18,6 +18,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "tables": {
         "run": "codekiln.recipe:RunSettings",
         "corpus": "codekiln.corpus.settings:CorpusSettings",
+        "quality": "codekiln.corpus.quality.settings:QualitySettings",
         "tokenizer": "codekiln.tokenizer.settings:TokenizerSettings",
         "tokens": "codekiln.tokens.settings:TokensSettings",
         "model": "codekiln.models.settings:ModelSettings",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,9 +48,10 @@ NOT_CODE = frozenset(
     {"json", "yaml", "html", "css", "markdown", "restructuredtext", "xslt", "sql", "tex"}
 )
 
-_Rule = Callable[[Any, QualitySettings], Any]
+_Rule = Callable[[Any, Any], Any]
 
-# The first that holds names the reason. `v` has the signals, and what `Assessment` adds.
+# The first that holds names the reason. `v` has the signals, and what `Assessment` adds; `s` the
+# settings.
 RULES: tuple[tuple[str, _Rule], ...] = (
     (BINARY, lambda v, s: v.control > s.max_control),
     (OLD_PYTHON, lambda v, s: (v.note == NOTES.index(PYTHON_2)) & s.drop_python_2),
@@ -63,13 +65,13 @@ RULES: tuple[tuple[str, _Rule], ...] = (
     (GENERATED, lambda v, s: (v.generated > 0) & s.drop_generated),
     (VENDORED, lambda v, s: (v.vendored > 0) & s.drop_vendored),
     (FIXTURE, lambda v, s: (v.fixture > 0) & s.drop_fixtures),
+    (ENCODED, lambda v, s: v.encoded > s.max_encoded),
     (
         MINIFIED,
         lambda v, s: (
             (v.long_lines > s.minified_long_lines) & (v.white < s.minified_white) & s.drop_minified
         ),
     ),
-    (ENCODED, lambda v, s: v.encoded > s.max_encoded),
     (
         NUMBERS,
         lambda v, s: v.code & (v.lines >= s.data_lines) & (v.number_lines > s.max_number_lines),
@@ -140,7 +142,8 @@ def judge(
         quality=_single(found.quality),
         code=language not in NOT_CODE,
     )
-    return next((name for name, rule in RULES if rule(values, settings)), None)
+    limits = _limits(settings)
+    return next((name for name, rule in RULES if rule(values, limits)), None)
 
 
 def judge_table(
@@ -166,15 +169,25 @@ def judge_table(
         quality=_floats(columns["quality"]),
         code=np.array([name not in NOT_CODE for name in languages], np.bool_),
     )
+    limits = _limits(settings)
     reasons = np.full(len(languages), None, dtype=object)
     for name, rule in reversed(RULES):  # the first rule has the last word
-        reasons[np.broadcast_to(rule(values, settings), len(languages))] = name
+        reasons[np.broadcast_to(rule(values, limits), len(languages))] = name
     return reasons
 
 
 def _limit(language: str, path: str, settings: QualitySettings) -> float:
     given = settings.max_syntax_errors
-    return limit_of(language, path) if given is None else given
+    return _single(limit_of(language, path) if given is None else given)
+
+
+@cache
+def _limits(settings: QualitySettings) -> Any:
+    """The settings with their numbers rounded as signals are: 0.2 is not above 0.2."""
+    values = settings.model_dump()
+    return SimpleNamespace(
+        **{k: _single(v) if isinstance(v, float) else v for k, v in values.items()}
+    )
 
 
 def _single(value: float) -> float:

@@ -16,6 +16,7 @@ import math
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,7 @@ from codekiln.corpus.quality.parse_worker import ANSWER, QUESTION
 from codekiln.errors import MissingToolError
 
 HANGS_SECONDS = 120.0  # only a grammar's own scanner can take so long: steps are counted before
+WORKER = (sys.executable, "-m", "codekiln.corpus.quality.parse_worker")
 MOST_BYTES = (1 << 32) - 1
 
 
@@ -35,10 +37,14 @@ class SyntaxChecker:
 
     Args:
         hangs_seconds: wall time after which the parser's process is taken for hung.
+        command: starts a process that speaks as `parse_worker.py` does.
     """
 
-    def __init__(self, *, hangs_seconds: float = HANGS_SECONDS) -> None:
+    def __init__(
+        self, *, hangs_seconds: float = HANGS_SECONDS, command: Sequence[str] = WORKER
+    ) -> None:
         self._hangs = hangs_seconds
+        self._command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
 
@@ -77,7 +83,7 @@ class SyntaxChecker:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "codekiln.corpus.quality.parse_worker"],
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
