@@ -9,7 +9,7 @@ import pytest
 
 from codekiln.corpus.quality import compiler
 from codekiln.corpus.quality.compiler import Job, available, compile_files
-from codekiln.languages.checkers import FILE, FILES, checkers
+from codekiln.languages.checkers import checkers
 from codekiln.types import Verdict
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bwrap (bubblewrap)")
@@ -103,10 +103,3 @@ def test_one_file_that_does_not_end_does_not_cost_the_batch(monkeypatch):
     found = compile_files(jobs)
     assert [v.answer for v in found] == ["ok"] * 3 + ["cannot tell"] + ["ok"] * 4
     assert sizes == [8, 4, 2, 2, 1, 1, 4]
-
-
-def test_the_table_is_whole():
-    for name, checker in checkers().items():
-        assert (FILE in checker.command) != (FILES in checker.command), name
-        groups = checker.error.groupindex
-        assert {"line", "message"} <= set(groups) and ("file" in groups) == checker.takes_many

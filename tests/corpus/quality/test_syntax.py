@@ -17,8 +17,8 @@ from codekiln.corpus.quality import parse as parsing
 from codekiln.corpus.quality import syntax as checking
 from codekiln.corpus.quality.grammars import grammar_of, grammars, installed
 from codekiln.corpus.quality.parse import CRASHED, GIVEN_UP, PYTHON_2, UNKNOWN, Syntax, parse
-from codekiln.corpus.quality.syntax import SyntaxChecker, limit_of, require
-from codekiln.errors import MissingToolError
+from codekiln.corpus.quality.syntax import SyntaxChecker, limit_of, versions
+from codekiln.errors import CodekilnError
 
 pytest.importorskip("tree_sitter")
 pytest.importorskip("tree_sitter_python")
@@ -128,7 +128,7 @@ def test_any_bytes_get_an_answer(data):
 
 
 def test_a_parser_that_dies_costs_one_file():
-    dies = "import os, sys; sys.stdin.buffer.read(5); os.abort()"
+    dies = "import os, sys; os.write(1, b'R'); sys.stdin.buffer.read(5); os.abort()"
     with SyntaxChecker(command=[sys.executable, "-c", dies]) as checker:
         for _ in range(2):
             assert checker.check(b"x = 1\n", "python") == Syntax(None, CRASHED)
@@ -137,9 +137,23 @@ def test_a_parser_that_dies_costs_one_file():
 
 def test_a_parser_that_hangs_is_ended():
     with SyntaxChecker(
-        command=[sys.executable, "-c", "import time; time.sleep(600)"], hangs_seconds=0.2
+        command=[sys.executable, "-c", "import os, time; os.write(1, b'R'); time.sleep(600)"],
+        hangs_seconds=0.2,
     ) as checker:
         assert checker.check(b"x = 1\n", "python") == Syntax(None, CRASHED)
+
+
+def test_a_parser_that_never_starts_is_no_fault_of_the_file():
+    checker = SyntaxChecker(command=[sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(CodekilnError, match="exit code 3"):
+        checker.check(b"x = 1\n", "python")
+
+
+def test_the_process_finds_this_codekiln(monkeypatch, tmp_path):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with SyntaxChecker() as checker:
+        assert checker.check(b"x = 1\n", "python") == Syntax(0.0)
 
 
 def test_after_a_real_crash_the_next_file_is_checked():
@@ -170,8 +184,12 @@ def test_without_a_grammar_nothing_is_said(monkeypatch):
     monkeypatch.setattr(checking, "installed", lambda name: False)
     with SyntaxChecker() as checker:
         assert checker.check(b"x = (\n", "python") == UNKNOWN
-    with pytest.raises(MissingToolError, match=r"codekiln\[quality\]"):
-        require()
+    assert versions() == {}
+
+
+def test_versions_name_what_verdicts_depend_on():
+    found = versions()
+    assert {"tree-sitter", "tree-sitter-python"} <= set(found) and all(found.values())
 
 
 def test_dialects_and_templates_are_left_alone():

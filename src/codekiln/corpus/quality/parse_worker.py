@@ -3,6 +3,7 @@
 Reads frames from standard input and answers each on standard output, in turn:
 
     question   uint32 bytes of the file, uint8 bytes of the grammar's name; the name; the file
+    ready      one byte, before the first question: who ends without it, never started
     answer     float64 share of errors (NaN where nothing can be said), uint8 index into NOTES
 
 Ends when its input does, which the kernel sees to even when the build was killed.
@@ -20,12 +21,15 @@ from codekiln.corpus.quality.parse import NOTES, parse
 
 QUESTION = struct.Struct("<IB")
 ANSWER = struct.Struct("<dB")
+READY = b"R"
 # No tree of a real file of up to 1 MiB took over 120 MiB; a grammar gone astray takes all it gets.
 MEMORY_BYTES = 384 << 20
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the questions end."""
+    answers.write(READY)
+    answers.flush()
     while len(head := questions.read(QUESTION.size)) == QUESTION.size:
         size, name_size = QUESTION.unpack(head)
         name = questions.read(name_size).decode()

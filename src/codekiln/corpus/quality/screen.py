@@ -12,7 +12,8 @@ from codekiln.corpus.quality.judge import Assessment, judge
 from codekiln.corpus.quality.parse import COMPILED, UNKNOWN, Syntax
 from codekiln.corpus.quality.settings import QualitySettings
 from codekiln.corpus.quality.signals import measure
-from codekiln.corpus.quality.syntax import SyntaxChecker, require
+from codekiln.corpus.quality.syntax import SyntaxChecker, versions
+from codekiln.log import logger
 from codekiln.types import SourceFile
 
 
@@ -22,8 +23,9 @@ class Screen:
     The score of the model is worked out even where no file is dropped for it, so that a stored
     corpus can be judged by another threshold.
 
+    Without any grammar installed no file is dropped for its syntax, and a warning says so.
+
     Raises:
-        MissingToolError: a syntax check is asked for and no grammar is installed.
         SourceError: the model of the settings cannot be read.
     """
 
@@ -31,8 +33,11 @@ class Screen:
         self.settings = settings
         self._model = models.load(settings.model)
         self._checker = None if settings.syntax == "off" else SyntaxChecker()
-        if settings.syntax == "tree-sitter":
-            require()
+        if self._checker is not None and not versions():
+            logger.warning(
+                "no file's syntax is checked: no tree-sitter grammar is installed"
+                " (pip install 'codekiln[quality]', or set quality.syntax = \"off\")"
+            )
 
     def assess(
         self, data: bytes, language: str, path: str = "", verdict: CompilerVerdict | None = None

@@ -12,18 +12,22 @@ Source: DeepSeek-Coder §2.4 ("a compiler … to filter out … syntax errors"; 
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import math
+import os
 import select
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import codekiln
 from codekiln.corpus.quality.grammars import grammar_of, grammars, installed
 from codekiln.corpus.quality.parse import CRASHED, NOTES, UNKNOWN, Syntax
-from codekiln.corpus.quality.parse_worker import ANSWER, QUESTION
-from codekiln.errors import MissingToolError
+from codekiln.corpus.quality.parse_worker import ANSWER, QUESTION, READY
+from codekiln.errors import CodekilnError
 
 HANGS_SECONDS = 120.0  # only a grammar's own scanner can take so long: steps are counted before
 WORKER = (sys.executable, "-m", "codekiln.corpus.quality.parse_worker")
@@ -82,13 +86,32 @@ class SyntaxChecker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._process = self._start()
         return self._process
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """A process that is ready; one that is not, for want of memory or a package, is an error.
+
+        It finds this very codekiln, however ours was found.
+        """
+        root = str(Path(codekiln.__file__).parents[1])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], HANGS_SECONDS)
+        if not ready or process.stdout.read(1) != READY:
+            process.kill()
+            raise CodekilnError(
+                f"the parser's process does not start (exit code {process.wait()}):"
+                f" {' '.join(self._command)}"
+            )
+        return process
 
     def close(self) -> None:
         """End the parser's process; the next check starts another."""
@@ -114,18 +137,14 @@ class SyntaxChecker:
         self.close()
 
 
-def require() -> None:
-    """Make sure that there is a grammar at all.
-
-    Raises:
-        MissingToolError: neither tree-sitter nor any grammar is installed.
-    """
-    if not any(installed(name) for name in grammars()):
-        raise MissingToolError(
-            "the syntax check",
-            got="no tree-sitter grammar is installed",
-            remedy="pip install 'codekiln[quality]', or set quality.syntax = \"off\"",
-        )
+def versions() -> dict[str, str]:
+    """Versions of tree-sitter and of the installed grammars, which verdicts depend on."""
+    found = {}
+    modules = {g.module for name, g in grammars().items() if installed(name)}
+    for module in sorted(modules | ({"tree_sitter"} if modules else set())):
+        name = module.replace("_", "-")
+        found[name] = importlib.metadata.version(name)
+    return found
 
 
 def limit_of(language: str, path: str = "") -> float:
