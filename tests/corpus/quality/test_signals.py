@@ -243,3 +243,17 @@ def test_places():
 )
 def test_functions_are_counted(language, text, count):
     assert count_functions(text.encode(), language) == count
+
+
+STRINGS = [b'"', b"'", b'"""', b"`", b"\\", b"/*", b"--[[", b"<!--", b"{-"]
+CODE = [b"function ", b"function(", b"(\n", b") ", b"if (", b"def ", b"=> ", b"() ", b"a\t\n "]
+WORDS = [b"# do not edit ", b"this file is ", b"# generated "]
+
+
+@pytest.mark.parametrize("unit", [*STRINGS, *CODE, *WORDS])
+def test_hostile_repeats_end(unit):
+    data = unit + b" " * 5000 + unit * 20_000  # what is quadratic would take minutes
+    for language in ("c", "javascript", "python", "php", "shell", "lua", "html", "haskell", "ada"):
+        assert measure(data, language).size == len(data)
+        assert comment_bytes(data, language) <= len(data)
+        assert count_functions(data, language) >= 0

@@ -11,7 +11,7 @@ import re
 from functools import cache
 
 _DEF = (rb"def (?<![\w.]def )\w",)
-_FUNCTION = (rb"function(?<!\wfunction)\s*[\w.:$]*+\s*\(",)
+_FUNCTION = (rb"function(?<!\wfunction)\s*+[\w.:$]*+\s*\(",)
 _BLOCK = rb"\)[^;{}()=\"\n]{0,80}\n?[ \t]*+\{"
 _CONTROL = (
     rb"\n[ \t]*+(?:\} ?)?(?:else )?"
