@@ -19,6 +19,10 @@ LATER = {
         "codekiln.cli.corpus_graph:graph",
         "The import graph of a repository, and the order of its files.",
     ),
+    "quality": (
+        "codekiln.cli.corpus_quality:quality",
+        "How well files are made: score, explain, train.",
+    ),
     "why": (
         "codekiln.cli.corpus_why:why",
         "Why a repository, a file or a document is in a corpus, or is not.",

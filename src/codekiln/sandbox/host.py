@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Single entries: the rest of /etc tells a program about the machine and its users.
 ETC = ("/etc/ld.so.cache", "/etc/alternatives")
+JAVA = "java-*-openjdk"  # Debian keeps there what a Java machine does not start without
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -24,14 +25,14 @@ class Bind:
 
 
 def system_arguments() -> list[str]:
-    """bwrap arguments that show the operating system: /usr, its links, two entries of /etc."""
+    """bwrap arguments that show the operating system: /usr, its links, entries of /etc."""
     arguments = ["--ro-bind", "/usr", "/usr"]
     for folder in map(Path, ROOT_FOLDERS):
         if folder.is_symlink():
             arguments += ["--symlink", str(folder.readlink()), str(folder)]
         elif folder.is_dir():
             arguments += ["--ro-bind", str(folder), str(folder)]
-    for entry in ETC:
+    for entry in (*ETC, *sorted(map(str, Path("/etc").glob(JAVA)))):
         arguments += ["--ro-bind-try", entry, entry]
     return arguments
 

@@ -1,6 +1,6 @@
 """Run one program in the box and say what happened.
 
-The box has no network, no host files beyond /usr, two entries of /etc and the Python runtime (all
+The box has no network, no host files beyond /usr, a few entries of /etc and the Python runtime (all
 read-only), its own processes and users, and caps on memory, files, processes, output and time; all
 of it ends with the program. Not kept apart: the kernel, so an exploit of the kernel gets out; and
 the machine's speed, so programs side by side slow each other down.

@@ -1,0 +1,1 @@
+"""Which files are badly made: syntax, readable signals, a trained model (DeepSeek-Coder §2.4)."""
