@@ -30,7 +30,7 @@ from codekiln.corpus.contamination import testdata
 from codekiln.corpus.contamination.decontaminate import Decontaminator
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
 from codekiln.corpus.reports.report import BuildReport, summarise
-from codekiln.corpus.settings import COMPOSE, GLOBAL, CorpusSettings
+from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.steps.compose import Piece, compose_batch
 from codekiln.corpus.steps.context import Batch, Context, Facts
 from codekiln.corpus.steps.decide import Dropped, decide_duplicates
@@ -77,7 +77,7 @@ def build(
     made_from = fingerprint(
         {
             "version": VERSION,
-            "settings": settings.model_dump(mode="json", exclude=COMPOSE | GLOBAL),
+            "settings": settings.reading(),
             "seed": seed,
             "test data": [fingerprint_file(file) for file in test_files],
         }
@@ -248,7 +248,7 @@ class _Build:
         made_from = fingerprint(
             [
                 VERSION,
-                settings.model_dump(mode="json", include=COMPOSE),
+                settings.composing(),
                 self.context.alone,
             ]
         )

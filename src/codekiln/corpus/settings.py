@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from codekiln import registry
 from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.corpus.ordering.order import Order
+from codekiln.corpus.quality.settings import QualitySettings
 from codekiln.corpus.sources.text_settings import TextSource
 from codekiln.languages import table
 from codekiln.recipe import Settings
@@ -16,7 +17,7 @@ from codekiln.recipe import Settings
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
 # Settings that act when documents are composed, and such as no piece of work depends on by
 # itself: changing them reads nothing again.
-COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit"}
+COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit", "quality"}
 GLOBAL = {"repositories", "text", "mixture", "dedup_threshold"}
 
 
@@ -34,6 +35,10 @@ class CorpusSettings(Settings):
     mixture: MixtureSettings = Field(
         default_factory=lambda: MixtureSettings.model_validate({}),
         description="how much of what: shares, caps, repetitions",
+    )
+    quality: QualitySettings = Field(
+        default_factory=lambda: QualitySettings.model_validate({}),
+        description="which files are dropped for how they are made",
     )
     languages: list[str] = Field(
         ["v1"],
@@ -108,3 +113,12 @@ class CorpusSettings(Settings):
         if value & (value - 1):
             raise ValueError(f"a power of two, such as {1 << (value.bit_length() - 1)}")
         return value
+
+    def reading(self) -> dict[str, Any]:
+        """What the first step depends on: what is stored of each file."""
+        rest = self.model_dump(mode="json", exclude=COMPOSE | GLOBAL)
+        return rest | {"quality": self.quality.measuring()}
+
+    def composing(self) -> dict[str, Any]:
+        """What the third step depends on, beside the stored files."""
+        return self.model_dump(mode="json", include=COMPOSE)

@@ -83,3 +83,7 @@ class QualitySettings(Settings):
         description="folder of a model of your own (codekiln corpus quality train); without it,"
         " the one that codekiln brings",
     )
+
+    def measuring(self) -> dict[str, object]:
+        """What the stored signals depend on; the other settings only judge them."""
+        return {name: getattr(self, name) for name in ("enabled", "syntax", "model")}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as arrow
@@ -23,8 +23,10 @@ from codekiln.corpus.duplicates.units import components
 from codekiln.corpus.ordering.documents import Arrangement, arrange, drafts
 from codekiln.corpus.ordering.graph import Edge, Graph
 from codekiln.corpus.plan import Source, chance
+from codekiln.corpus.quality.judge import judge_table
 from codekiln.corpus.steps.context import Context, Drops, Facts
 from codekiln.corpus.steps.files import RepositoryTables, TextReader, repositories
+from codekiln.corpus.steps.inspect import SIGNALS
 from codekiln.corpus.store import DocumentWriter, Split
 from codekiln.log import logger
 from codekiln.processes import peak_memory_bytes
@@ -128,8 +130,22 @@ class _Composed:
         self.splits: dict[str, dict[str, int]] = {}
         self.lengths: Counter[int] = Counter()
         read, graph = _read(tables)
-        self.files = self._without_duplicates(read, graph, duplicates)
+        judged = self._drop(read, self._poor(tables, read))
+        self.files = self._without_duplicates(judged, graph, duplicates)
         self.arrangement = self._arrange(graph)
+
+    def _poor(self, tables: RepositoryTables, read: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Why files are dropped for their quality, by path."""
+        settings = self.context.settings.quality
+        if not settings.enabled:
+            return {}
+        names = ["path", "language", *SIGNALS.names]
+        columns = {name: tables.files.column(name).to_pylist() for name in names}
+        kept = [at for at, path in enumerate(columns["path"]) if path in read]
+        columns = {name: [values[at] for at in kept] for name, values in columns.items()}
+        reasons = judge_table(columns, settings)
+        pairs = zip(columns["path"], reasons, strict=True)
+        return {path: (reason, "") for path, reason in pairs if reason is not None}
 
     def _without_duplicates(
         self, read: dict[str, Row], graph: Graph, duplicates: frozenset[str]
@@ -141,7 +157,7 @@ class _Composed:
         for unit, paths in components(level, self.source.name, graph):
             if unit in duplicates:
                 gone.update(paths)
-        return self._drop(read, dict.fromkeys(gone, (DUPLICATE[level], "")))
+        return self._drop(read, dict.fromkeys(gone & read.keys(), (DUPLICATE[level], "")))
 
     def _drop(self, rows: dict[str, Row], reasons: Mapping[str, tuple[str, str]]) -> dict[str, Row]:
         """What is left of `rows` without those that have a reason (and a detail), now counted."""

@@ -1,18 +1,21 @@
 """What is found out about each file on its own, while a repository is read.
 
-In this order: is its language wanted, do the rules (§2.1) keep it. What is dropped here has no
-text in `files.parquet`; what later settings may drop keeps it.
+In this order: is its language wanted, do the rules (§2.1) keep it, how well is it made (§2.4). What
+is dropped here has no text in `files.parquet`; what later settings may drop keeps it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import pyarrow as arrow
 
 from codekiln.corpus.filters import rules
 from codekiln.corpus.plan import Source
+from codekiln.corpus.quality.judge import schema as signals_schema
+from codekiln.corpus.quality.screen import Screen
 from codekiln.corpus.sources.read import Reading
 from codekiln.corpus.steps.context import Context
 from codekiln.corpus.steps.files import schema
@@ -20,6 +23,7 @@ from codekiln.languages.table import select
 from codekiln.types import SourceFile
 
 OTHER_LANGUAGE = "language not chosen"
+SIGNALS = signals_schema()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class Inspected:
     digest: bytes | None = None
     licence: str | None = None
     redacted: int = 0
-    signals: dict[str, float | None] = field(default_factory=dict)
+    signals: tuple[float | str | None, ...] = ()
 
     def columns(self) -> dict[str, Any]:
         """The row of `files.parquet`."""
@@ -47,7 +51,7 @@ class Inspected:
             "reason": self.reason,
             "detail": self.detail,
             "text": None if self.reason else self.file.text.encode(),
-            **self.signals,
+            **dict(zip(SIGNALS.names, self.signals, strict=False)),
         }
 
 
@@ -57,19 +61,24 @@ def byte_count(text: str) -> int:
 
 
 class Inspector:
-    """Looks at files one by one; made once a batch."""
+    """Looks at the files of one repository after the other; made once a batch, and closed."""
 
     def __init__(self, context: Context) -> None:
-        self._languages = select(context.settings.languages)
+        settings = context.settings
+        self._languages = select(settings.languages)
+        self._screen = Screen(settings.quality) if settings.quality.enabled else None
 
-    @property
-    def schema(self) -> arrow.Schema:
+    @staticmethod
+    def schema() -> arrow.Schema:
         """Columns of what is written."""
-        return schema([])
+        return schema(list(zip(SIGNALS.names, SIGNALS.types, strict=True)))
 
     def inspect(self, reading: Reading, source: Source) -> list[Inspected]:
-        """All decoded files of a repository."""
-        return [self._inspect(file) for file in reading]
+        """All decoded files of a repository, in path order."""
+        rows = [self._inspect(file) for file in reading]
+        rows.sort(key=lambda row: row.file.path)
+        self._measure([row for row in rows if row.reason is None])
+        return rows
 
     def _inspect(self, file: SourceFile) -> Inspected:
         found = Inspected(file=file, size=byte_count(file.text))
@@ -80,3 +89,18 @@ class Inspector:
         if found.reason is not None:  # a dropped text need not be held until all are read
             found.file = replace(file, text="")
         return found
+
+    def _measure(self, rows: Sequence[Inspected]) -> None:
+        """Store the signals of quality, by which `compose` judges."""
+        if self._screen is None:
+            return
+        found = self._screen.assess_files([row.file for row in rows])
+        for row, assessment in zip(rows, found, strict=True):
+            row.signals = assessment.row()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._screen is not None:
+            self._screen.close()

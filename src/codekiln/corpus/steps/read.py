@@ -59,12 +59,11 @@ def read_batch(
         each: called with a repository's facts when it is done.
     """
     started = time.process_time()
-    inspector = Inspector(context)
     facts: list[Facts] = []
-    with atomic_path(context.stages / batch.key) as folder:
+    with Inspector(context) as inspector, atomic_path(context.stages / batch.key) as folder:
         folder.mkdir()
         out = _Output(
-            files=FileWriter(folder / FILES, inspector.schema),
+            files=FileWriter(folder / FILES, inspector.schema()),
             units=UnitWriter(folder, context.settings.dedup_permutations),
         )
         for number, source in enumerate(batch.sources):
@@ -116,7 +115,6 @@ class _Repository:
         self.context, self.source = context, source
         self.reading = open_repository(source.location, limits=limits)
         self.rows = inspector.inspect(self.reading, source)
-        self.rows.sort(key=lambda row: row.file.path)
         self.hits: list[tuple[str, Hit]] = []
         self.sketches = self._compare()
         self.graph = self._graph()
