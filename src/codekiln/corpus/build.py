@@ -29,6 +29,8 @@ from typing import Any
 from codekiln.corpus.contamination import testdata
 from codekiln.corpus.contamination.decontaminate import Decontaminator
 from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
+from codekiln.corpus.quality.model import MODEL, load
+from codekiln.corpus.quality.syntax import versions
 from codekiln.corpus.reports.report import BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.steps.compose import Piece, compose_batch
@@ -79,6 +81,7 @@ def build(
             "version": VERSION,
             "settings": settings.reading(),
             "seed": seed,
+            "screen": _screen(settings),
             "test data": [fingerprint_file(file) for file in test_files],
         }
     )
@@ -103,6 +106,17 @@ def build(
         )
         workers = Workers(engine=engine, count=processes)
         return _Build(plan, texts, context, out, manifest, workers).run(whole, started)
+
+
+def _screen(settings: CorpusSettings) -> Any:
+    """What stored signals depend on, beside the settings."""
+    quality = settings.quality
+    if not quality.enabled:
+        return None
+    load(quality.model)  # refused here rather than in every worker
+    grammars = {} if quality.syntax == "off" else versions()
+    model = quality.model and fingerprint_file(quality.model / MODEL)
+    return [grammars, model]
 
 
 @contextlib.contextmanager
