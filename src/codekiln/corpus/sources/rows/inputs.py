@@ -212,6 +212,7 @@ class JsonInput:
             raise damaged(self.location, error) from error
 
     def _batches(self, stream: IO[bytes], columns: RowColumns, start: int) -> Iterator[RawRows]:
+        """The columns are those of the first batch's rows, which need not all have the same."""
         rows: list[dict[str, Any]] = []
         bad: list[str] = []
         chosen: dict[str, str] = {}
@@ -220,21 +221,22 @@ class JsonInput:
             number += 1
             if number <= start and chosen:
                 continue
-            row, problem = _object(line)
-            if row is not None and not chosen:
-                chosen = columns.among(row, self.location)
-            if number <= start:
-                continue
             size += len(line or b"")
+            row, problem = _object(line)
             if row is None:
                 bad.append(problem)
             else:
                 rows.append(row)
             if size >= _BATCH_BYTES or len(rows) + len(bad) >= _BATCH_ROWS:
-                yield _from_objects(rows, bad, chosen)
+                chosen = chosen or self._chosen(rows, columns)
+                if number > start:
+                    yield _from_objects(rows, bad, chosen)
                 rows, bad, size = [], [], 0
-        if rows or bad:
-            yield _from_objects(rows, bad, chosen)
+        if (rows or bad) and number > start:
+            yield _from_objects(rows, bad, chosen or self._chosen(rows, columns))
+
+    def _chosen(self, rows: list[dict[str, Any]], columns: RowColumns) -> dict[str, str]:
+        return columns.among(dict.fromkeys(key for row in rows for key in row), self.location)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:

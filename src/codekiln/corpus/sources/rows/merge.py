@@ -1,7 +1,8 @@
-"""Second pass over a collection: each partition becomes a file with one repository after another.
+"""Second pass over a collection: each partition becomes a folder, one repository after another.
 
-    part-00000.arrow          batches of (path, content); each belongs to one repository
-    part-00000.index.arrow    the repositories, sorted by name, and where their batches are
+    part-00000/files.arrow    batches of (path, content); each belongs to one repository
+    part-00000/index.arrow    the repositories, sorted by name, and where their batches are
+    part-00000/facts.json     how many, and what was dropped
 
 The index is not compressed, so that one repository is found by binary search in a mapped file.
 """
@@ -9,7 +10,9 @@ The index is not compressed, so that one repository is found by binary search in
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,12 @@ import pyarrow.compute as pc
 from codekiln.corpus.sources.intake import DUPLICATE
 from codekiln.corpus.sources.metadata import joined
 from codekiln.corpus.sources.rows.columns import RowDrops
-from codekiln.corpus.sources.rows.spill import COMPRESSED, one_batch
+from codekiln.corpus.sources.rows.spill import COMPRESSED, FACTS, one_batch
 from codekiln.corpus.sources.rows.tidy import TIDY
 from codekiln.storage import atomic_path
 
+FILES = "files.arrow"
+INDEX_FILE = "index.arrow"
 PART = pa.schema([("path", pa.string()), ("content", pa.large_binary())])
 INDEX = pa.schema(
     [
@@ -44,39 +49,41 @@ _BATCH_BYTES = 16 << 20  # of a repository that is read at once
 _SORTED = [(name, "ascending") for name in ("repository", "path", "input", "row")]
 
 
-def index_path(part: Path) -> Path:
-    """The index that belongs to a partition's file."""
-    return part.with_name(part.name.replace(".arrow", ".index.arrow"))
-
-
-def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> dict[str, Any]:
-    """Write one partition; its counts, and the rows dropped because their path is there twice.
+def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> None:
+    """Write one partition; rows whose path is there twice are dropped.
 
     Args:
-        part: the file to write; its index goes beside it.
+        part: the folder to write.
         number: of the partition.
         passes: how many times the spills are read, each time for a share of the repositories, so
             that what is held at once fits into memory.
     """
     drops = RowDrops()
-    with atomic_path(part) as path, pa.OSFile(str(path), "wb") as file:
-        with pa.ipc.new_file(file, PART, options=COMPRESSED) as writer:
+    with atomic_path(part) as folder:
+        folder.mkdir()
+        with _ipc(folder / FILES, PART, COMPRESSED) as writer:
             output = _Output(writer)
             for turn in range(passes):
                 rows = _rows(spills, number, turn, passes)
                 for repository in _repositories(rows, drops):
                     output.add(repository)
                 del rows
-    index = pa.Table.from_pylist(output.index, schema=INDEX).sort_by("name")
-    with atomic_path(index_path(part)) as path, pa.OSFile(str(path), "wb") as file:
-        with pa.ipc.new_file(file, INDEX) as writer:
+        index = pa.Table.from_pylist(output.index, schema=INDEX).sort_by("name")
+        with _ipc(folder / INDEX_FILE, INDEX, None) as writer:
             writer.write_batch(one_batch(index))
-    return {
-        "repositories": len(index),
-        "files": sum(row["files"] for row in output.index),
-        "bytes": sum(row["bytes"] for row in output.index),
-        "dropped": drops.to_json(),
-    }
+        facts = {
+            "repositories": len(index),
+            "files": sum(row["files"] for row in output.index),
+            "bytes": sum(row["bytes"] for row in output.index),
+            "dropped": drops.to_json(),
+        }
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+@contextmanager
+def _ipc(path: Path, schema: pa.Schema, options: Any) -> Iterator[Any]:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as out:
+        yield out
 
 
 def _rows(spills: Sequence[Path], number: int, turn: int, passes: int) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +14,10 @@ import pyarrow as pa
 from codekiln.corpus.sources.intake import FOREIGN, Intake, foreign_folder
 from codekiln.corpus.sources.locations import ROWS
 from codekiln.corpus.sources.metadata import Metadata
-from codekiln.corpus.sources.rows.merge import index_path
+from codekiln.corpus.sources.rows.merge import FILES, INDEX_FILE
 from codekiln.errors import SourceError
 
-_MARK = ".arrow#"
+_PLACE = re.compile(r"(.*?/part-\d{5})#(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class RowRepository:
 
 def read_index(part: Path) -> Iterator[RowRepository]:
     """The repositories of one partition, sorted by name."""
-    for row in _index(str(index_path(part)), _state(index_path(part))).to_pylist():
+    for row in _index(*_state(part / INDEX_FILE)).to_pylist():
         yield _repository(part, row)
 
 
@@ -66,25 +67,23 @@ class RowSource:
     """The files of one repository of a grouped collection; only its own rows are read.
 
     Args:
-        location: "rows:FILE#NAME".
+        location: "rows:PART#NAME", where PART is a folder of the grouped collection.
 
     Raises:
         SourceError: no such file, damaged, or no such repository in it.
     """
 
     def __init__(self, location: str) -> None:
-        place, mark, self.name = location.removeprefix(ROWS).partition(_MARK)
-        self._part = Path(place + mark.rstrip("#"))
-        if not mark or not self.name:
-            raise SourceError(location, got="no repository's name", wanted="rows:FILE.arrow#NAME")
+        place = _PLACE.fullmatch(location.removeprefix(ROWS))
+        if place is None:
+            raise SourceError(location, got="malformed", wanted="rows:FOLDER/part-00000#NAME")
+        self._part, self.name = Path(place[1]), place[2]
         try:
-            path = index_path(self._part)
-            index = _index(str(path), _state(path))
-            row = _find(index, self.name)
+            row = _find(_index(*_state(self._part / INDEX_FILE)), self.name)
         except (pa.ArrowException, OSError, KeyError, IndexError) as error:
             raise _damaged(self._part, error) from error
         if row is None:
-            raise SourceError(location, got="no such repository in this file")
+            raise SourceError(location, got="no such repository there")
         self._batches = range(row["first_batch"], row["first_batch"] + row["batches"])
         found = _repository(self._part, row)
         self.revision, self.metadata = found.revision, found.metadata
@@ -96,7 +95,7 @@ class RowSource:
             SourceError: the file is damaged.
         """
         try:
-            reader = _reader(str(self._part), _state(self._part))
+            reader = _reader(*_state(self._part / FILES))
             for number in self._batches:
                 batch = reader.get_batch(number)
                 contents = batch.column("content")
@@ -125,22 +124,23 @@ def _find(index: pa.RecordBatch, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[str, int, int]:
+    """A file's path, size and time: what its mapping is kept by."""
     try:
         facts = path.stat()
     except OSError as error:
         raise SourceError(path, got=f"cannot be read ({error.strerror})") from error
-    return facts.st_size, facts.st_mtime_ns
+    return str(path), facts.st_size, facts.st_mtime_ns
 
 
 # Mapped files, by path and state: one that was written anew is mapped anew.
 @lru_cache(maxsize=64)
-def _index(path: str, state: tuple[int, int]) -> pa.RecordBatch:
+def _index(path: str, size: int, time: int) -> pa.RecordBatch:
     return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
 
 
 @lru_cache(maxsize=64)
-def _reader(path: str, state: tuple[int, int]) -> Any:
+def _reader(path: str, size: int, time: int) -> Any:
     return pa.ipc.open_file(pa.memory_map(path))
 
 
@@ -148,6 +148,6 @@ def _damaged(path: Path, error: BaseException) -> SourceError:
     return SourceError(
         path,
         got=f"damaged ({str(error).strip() or type(error).__name__})",
-        wanted="a file that codekiln grouped",
+        wanted="rows that codekiln grouped",
         remedy="remove its folder, and build again",
     )

@@ -1,17 +1,18 @@
 """First pass over a collection: rows are spilled to disk, sorted into partitions by repository.
 
-    spills/spill-00000/rows.arrow     one record batch for each partition
-    spills/spill-00000/sizes.npy      bytes of each, expanded
+    spill-00000/rows.arrow     one record batch for each partition
+    spill-00000/sizes.npy      bytes of each, expanded
+    spill-00000/facts.json     how far the inputs have been read, and what was dropped
 
-One spill holds what fits into memory, of as many inputs as that takes. The manifest notes how far
-the inputs have been read when a spill is in place, so a killed run goes on from there.
+One spill holds what fits into memory, of as many inputs as that takes. It appears whole, and tells
+where the next one begins, so a killed run goes on from there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,9 @@ from codekiln.corpus.sources.rows.columns import RowColumns, RowDrops
 from codekiln.corpus.sources.rows.inputs import Input, RawRows
 from codekiln.corpus.sources.rows.tidy import TIDY, tidy
 from codekiln.errors import CodekilnError, MissingToolError
-from codekiln.storage import Manifest, atomic_path
+from codekiln.storage import atomic_path, read_json
 
-SPILLS = "spills"
+FACTS = "facts.json"
 COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _PARTS_OF_MEMORY = 4  # rows held, their copy in order, what Parquet decodes, and room
 
@@ -31,21 +32,20 @@ class Spiller:
     """Reads inputs and spills their rows.
 
     Args:
-        folder: of the grouping; `manifest` is its own.
+        folder: of the grouping.
         memory_bytes: about what the pass may take.
     """
 
     def __init__(
         self,
         folder: Path,
-        manifest: Manifest,
         *,
         partitions: int,
         memory_bytes: int,
         advance: Callable[[int], None] | None = None,
     ) -> None:
         self._folder = folder
-        self._manifest = manifest
+        self._spills = sorted(folder.glob("spill-*"))
         self._partitions = partitions
         self._most = max(memory_bytes // _PARTS_OF_MEMORY, 1)
         self._advance = advance
@@ -62,15 +62,11 @@ class Spiller:
             number, start = number + 1, 0
         if self._held or self._failures or self._drops.rows:
             self._spill([number, 0])
-        return [self._folder / SPILLS / name for name in self._names()]
-
-    def _names(self) -> list[str]:
-        return sorted(name for name in self._manifest.entries if name.startswith("spill-"))
+        return self._spills
 
     def _reached(self) -> tuple[int, int]:
         """Input and row from which to read on."""
-        names = self._names()
-        number, start = self._manifest[names[-1]]["next"] if names else (0, 0)
+        number, start = read_json(self._spills[-1] / FACTS)["next"] if self._spills else (0, 0)
         return number, start
 
     def _read(self, source: Input, number: int, start: int, columns: RowColumns) -> None:
@@ -103,15 +99,20 @@ class Spiller:
             yield raw
 
     def _spill(self, reached: list[int]) -> None:
-        name = f"spill-{len(self._names()):05d}"
         rows = pa.concat_tables(self._held) if self._held else TIDY.empty_table()
         self._held, self._bytes = [], 0
-        with atomic_path(self._folder / SPILLS / name) as folder:
+        facts = {
+            "next": reached,
+            "dropped": self._drops.to_json(),
+            "failures": self._failures,
+        }
+        spill = self._folder / f"spill-{len(self._spills):05d}"
+        with atomic_path(spill) as folder:
             folder.mkdir()
             sizes = _write(rows, folder / "rows.arrow", self._partitions)
             np.save(folder / "sizes.npy", sizes)
-        facts: dict[str, Any] = {"next": reached, "dropped": self._drops.to_json()}
-        self._manifest.add(name, **facts, failures=self._failures)
+            (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        self._spills.append(spill)
         self._drops, self._failures = RowDrops(), []
 
 
