@@ -69,9 +69,7 @@ def read_gem(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
 Kept = list[tuple[str, bytes]]
 
 
-def _members(
-    stream: IO[bytes], raw: IO[bytes], path: Path, intake: Intake
-) -> tuple[Roots, Kept]:
+def _members(stream: IO[bytes], raw: IO[bytes], path: Path, intake: Intake) -> tuple[Roots, Kept]:
     """Where the files lie, and the admitted ones' paths and contents.
 
     Args:
@@ -108,15 +106,18 @@ def _let_go(roots: Roots, kept: Kept, path: Path) -> Iterator[tuple[str, bytes]]
 
 
 def npm_name(path: Path) -> str | None:
-    """"@scope/name-1.2.3" of an npm package: what its package.json says; None if there is none."""
+    """An npm package's "@scope/name-1.2.3", which its package.json says; None if there is none."""
     try:
-        with path.open("rb") as raw, closing(decompress(raw, "gz")) as stream:
-            with _open(stream) as archive:
-                for member in archive:
-                    if member.offset_data + member.size > _NPM_SEARCH:
-                        return None
-                    if member.name.count("/") == 1 and member.name.endswith("/package.json"):
-                        return _npm_name(cast(Any, archive.extractfile(member)).read())
+        with (
+            path.open("rb") as raw,
+            closing(decompress(raw, "gz")) as stream,
+            _open(stream) as archive,
+        ):
+            for member in archive:
+                if member.offset_data + member.size > _NPM_SEARCH:
+                    return None
+                if member.name.count("/") == 1 and member.name.endswith("/package.json"):
+                    return _npm_name(cast(Any, archive.extractfile(member)).read())
     except (*_ERRORS, AttributeError):
         pass  # reading it will say what is wrong
     return None

@@ -20,6 +20,7 @@ from typing import Any
 
 from codekiln.errors import SourceError
 
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -162,7 +163,7 @@ def name_of(value: Any) -> str | None:
         value = value.get("full_name") or value.get("nameWithOwner")
     if not isinstance(value, str) or not 0 < len(text := value.strip()) <= _LONGEST:
         return None
-    return text if text.isprintable() and text.isascii() or _encodable(text) else None
+    return text if (text.isprintable() and text.isascii()) or _encodable(text) else None
 
 
 def _encodable(text: str) -> bool:
@@ -196,7 +197,9 @@ def load_metadata(path: Path) -> dict[str, Metadata]:
     return found
 
 
-def _row(row: Mapping[str, Any], where: str) -> tuple[str, Metadata]:
+def _row(row: Any, where: str) -> tuple[str, Metadata]:
+    if not isinstance(row, dict):
+        raise SourceError(where, got=f"{str(row)[:80]!r}", wanted="an object")
     columns = {role: column for role in CANDIDATES if (column := pick(row, role))}
     name = name_of(row.get(columns.get("repository", "")))
     if name is None:
@@ -217,7 +220,7 @@ def _row(row: Mapping[str, Any], where: str) -> tuple[str, Metadata]:
     return name, facts
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _rows(path: Path) -> Iterator[Any]:
     import csv
 
     import pyarrow as pa
@@ -237,7 +240,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
                 yield from csv.DictReader(lines)
             else:
                 yield from (json.loads(line) for line in lines if line.strip())
-    except (pa.ArrowException, csv.Error, AttributeError, *DAMAGE) as error:
+    except (pa.ArrowException, csv.Error, *DAMAGE) as error:
         raise SourceError(
             path,
             got=f"cannot be read ({error})",

@@ -27,9 +27,9 @@ from codekiln.storage import fingerprint, fingerprint_file
 
 # What stores say about a file's state, under whatever name.
 _STATE = (
-    "ETag etag md5Hash md5 checksum generation crc32c mtime LastModified Last-Modified "
-    "last_modified created updated sha256"
-).split()
+    "ETag", "etag", "md5Hash", "md5", "sha256", "checksum", "crc32c", "generation",
+    "mtime", "LastModified", "Last-Modified", "last_modified", "created", "updated",
+)  # fmt: skip
 _BLOCK = 4 << 20
 
 
@@ -162,7 +162,10 @@ class RemoteArchive:
         """The archive in a temporary folder, under its own name."""
         with tempfile.TemporaryDirectory(prefix="codekiln-") as folder:
             path = Path(folder) / (Path(re.split(r"[?#]", self._location)[0]).name or "archive")
-            with _reach(self._location) as (system, place), system.open(place, "rb") as remote:
-                with path.open("wb") as file:
-                    shutil.copyfileobj(remote, file, _BLOCK)
+            with (
+                _reach(self._location) as (system, place),
+                system.open(place, "rb") as remote,
+                path.open("wb") as file,
+            ):
+                shutil.copyfileobj(remote, file, _BLOCK)
             yield path

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import pyarrow.compute as pc
 from codekiln.corpus.sources.intake import DUPLICATE
 from codekiln.corpus.sources.metadata import joined
 from codekiln.corpus.sources.rows.columns import RowDrops
-from codekiln.corpus.sources.rows.spill import COMPRESSED, FACTS, one_batch
+from codekiln.corpus.sources.rows.spill import FACTS, ipc_file, one_batch
 from codekiln.corpus.sources.rows.tidy import TIDY
 from codekiln.storage import atomic_path
 
@@ -61,7 +60,7 @@ def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> No
     drops = RowDrops()
     with atomic_path(part) as folder:
         folder.mkdir()
-        with _ipc(folder / FILES, PART, COMPRESSED) as writer:
+        with ipc_file(folder / FILES, PART, compressed=True) as writer:
             output = _Output(writer)
             for turn in range(passes):
                 rows = _rows(spills, number, turn, passes)
@@ -69,7 +68,7 @@ def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> No
                     output.add(repository)
                 del rows
         index = pa.Table.from_pylist(output.index, schema=INDEX).sort_by("name")
-        with _ipc(folder / INDEX_FILE, INDEX, None) as writer:
+        with ipc_file(folder / INDEX_FILE, INDEX, compressed=False) as writer:
             writer.write_batch(one_batch(index))
         facts = {
             "repositories": len(index),
@@ -78,12 +77,6 @@ def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> No
             "dropped": drops.to_json(),
         }
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-
-@contextmanager
-def _ipc(path: Path, schema: pa.Schema, options: Any) -> Iterator[Any]:
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as out:
-        yield out
 
 
 def _rows(spills: Sequence[Path], number: int, turn: int, passes: int) -> pa.Table:

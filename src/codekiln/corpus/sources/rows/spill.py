@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,6 @@ from codekiln.errors import CodekilnError, MissingToolError
 from codekiln.storage import atomic_path, read_json
 
 FACTS = "facts.json"
-COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _PARTS_OF_MEMORY = 4  # rows held, their copy in order, what Parquet decodes, and room
 
 
@@ -127,13 +128,20 @@ def _write(rows: pa.Table, path: Path, partitions: int) -> np.ndarray:
     order = np.argsort(parts, kind="stable")
     bounds = np.searchsorted(parts[order], np.arange(partitions + 1))
     sizes = np.zeros(partitions, np.int64)
-    with pa.OSFile(str(path), "wb") as file:
-        with pa.ipc.new_file(file, TIDY, options=COMPRESSED) as writer:
-            for part in range(partitions):
-                batch = one_batch(rows.take(order[bounds[part] : bounds[part + 1]]))
-                sizes[part] = batch.nbytes
-                writer.write_batch(batch)
+    with ipc_file(path, TIDY, compressed=True) as writer:
+        for part in range(partitions):
+            batch = one_batch(rows.take(order[bounds[part] : bounds[part + 1]]))
+            sizes[part] = batch.nbytes
+            writer.write_batch(batch)
     return sizes
+
+
+@contextmanager
+def ipc_file(path: Path, schema: pa.Schema, *, compressed: bool) -> Iterator[Any]:
+    """A writer of an Arrow file; its batches can be read in any order."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if compressed else None)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as out:
+        yield out
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:
