@@ -524,3 +524,15 @@ def test_paths_that_differ_by_case_are_both_kept(tmp_path: Path) -> None:
     files = {"a/Readme.py": b"a\n", "a/README.py": b"b\n", "A/readme.py": b"c\n"}
     for make in (make_tar, make_zip):
         assert set(contents(make(tmp_path / "x", files))) == set(files)
+
+
+def test_a_zip_member_without_a_name_is_counted(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"X": b"x = 1\n", "b.py": b"b\n"})
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    at = data.rindex(b"PK\x01\x02", 0, at)  # the entry of X: its name becomes part of the rest
+    data[at + 28], data[at + 30] = 0, 1
+    path.write_bytes(data)
+    dropped, paths = drops(path)
+    assert dropped == {intake.UNUSABLE_NAME: 1}
+    assert paths == ["b.py"]

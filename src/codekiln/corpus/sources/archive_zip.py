@@ -21,7 +21,7 @@ from codekiln.corpus.sources.archive_members import (
     without_files,
 )
 from codekiln.corpus.sources.declared import LONGEST, declares
-from codekiln.corpus.sources.intake import DAMAGED, ENCRYPTED, LINK, Intake
+from codekiln.corpus.sources.intake import DAMAGED, ENCRYPTED, LINK, UNUSABLE_NAME, Intake
 
 # What `zipfile` raises about damaged archives, and members that it cannot read.
 _ERRORS = (
@@ -49,7 +49,7 @@ def read_zip(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
     except _ERRORS as error:
         raise broken(path, error) from error
     with archive:
-        members = archive.infolist()
+        members = _named(archive.infolist(), intake)
         check_count(path, intake.limits, len(members))
         expanded = sum(member.file_size for member in members)
         check_expansion(path, intake.limits, path.stat().st_size, expanded)
@@ -65,6 +65,14 @@ def read_zip(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
                 intake.tally.drop(DAMAGED, name[cut:], member.file_size)
             else:
                 yield name[cut:], data
+
+
+def _named(members: list[zipfile.ZipInfo], intake: Intake) -> list[zipfile.ZipInfo]:
+    """The members that have a name: `zipfile` breaks on the others, which are counted."""
+    nameless = sum(not member.filename for member in members)
+    for _ in range(nameless):
+        intake.tally.drop(UNUSABLE_NAME, "(empty)")
+    return [member for member in members if member.filename] if nameless else members
 
 
 def _note(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], intake: Intake) -> None:

@@ -107,9 +107,10 @@ def group_rows(
 
 def _partitions(inputs: Sequence[Input], memory_bytes: int) -> int:
     """So many that each is likely to fit into memory, with room for uneven ones."""
-    total = sum(each.expanded_bytes for each in inputs)
-    if not total:
+    sizes = [each.expanded_bytes for each in inputs]
+    if not all(sizes):
         return _UNKNOWN_PARTITIONS
+    total = sum(sizes)
     wanted = 2 * _PARTS_OF_MEMORY * total / memory_bytes
     return min(max(1 << math.ceil(math.log2(max(wanted, 1))), 1), _MOST_PARTITIONS)
 

@@ -54,7 +54,7 @@ class Input(Protocol):
 
     @property
     def expanded_bytes(self) -> int:
-        """Roughly how much text it holds."""
+        """Roughly how much text it holds; 0 if that is not known."""
         ...
 
     def batches(self, columns: RowColumns, start: int) -> Iterator[RawRows]:
@@ -79,14 +79,14 @@ class ParquetInput:
 
     @property
     def expanded_bytes(self) -> int:
-        """As the file itself says; 0 if it cannot be read (reading it will say why)."""
+        """As the file itself says; 1 if it cannot be read (reading it will say why)."""
         try:
             with open_binary(self.location) as raw, pq.ParquetFile(raw) as file:
                 facts = file.metadata
                 groups = (facts.row_group(i) for i in range(facts.num_row_groups))
                 return sum(max(group.total_byte_size, 0) for group in groups)
         except (SourceError, *_DAMAGE):
-            return 0
+            return 1
 
     def batches(self, columns: RowColumns, start: int) -> Iterator[RawRows]:
         """The rows from number `start` on; row groups before it are not read."""

@@ -14,9 +14,10 @@ import pyarrow as pa
 from codekiln.corpus.sources.intake import FOREIGN, Intake, foreign_folder
 from codekiln.corpus.sources.locations import ROWS
 from codekiln.corpus.sources.metadata import Metadata
-from codekiln.corpus.sources.rows.merge import FILES, INDEX_FILE
+from codekiln.corpus.sources.rows.merge import FILES, INDEX, INDEX_FILE, PART
 from codekiln.errors import SourceError
 
+_DAMAGE = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError)
 _PLACE = re.compile(r"(.*?/part-\d{5})#(.+)", re.DOTALL)
 
 
@@ -80,7 +81,7 @@ class RowSource:
         self._part, self.name = Path(place[1]), place[2]
         try:
             row = _find(_index(*_state(self._part / INDEX_FILE)), self.name)
-        except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+        except _DAMAGE as error:
             raise _damaged(self._part, error) from error
         if row is None:
             raise SourceError(location, got="no such repository there")
@@ -97,7 +98,7 @@ class RowSource:
         try:
             reader = _reader(*_state(self._part / FILES))
             for number in self._batches:
-                batch = reader.get_batch(number)
+                batch = _checked(reader.get_batch(number), PART)
                 contents = batch.column("content")
                 for path, content in zip(batch.column("path").to_pylist(), contents, strict=True):
                     data = content.as_buffer()
@@ -105,7 +106,7 @@ class RowSource:
                         intake.tally.drop(FOREIGN, path, data.size)
                     elif intake.admit(path, data.size):
                         yield path, data.to_pybytes()
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except _DAMAGE as error:
             raise _damaged(self._part, error) from error
 
 
@@ -136,12 +137,20 @@ def _state(path: Path) -> tuple[str, int, int]:
 # Mapped files, by path and state: one that was written anew is mapped anew.
 @lru_cache(maxsize=64)
 def _index(path: str, size: int, time: int) -> pa.RecordBatch:
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+    return _checked(pa.ipc.open_file(pa.memory_map(path)).get_batch(0), INDEX)
 
 
 @lru_cache(maxsize=64)
 def _reader(path: str, size: int, time: int) -> Any:
     return pa.ipc.open_file(pa.memory_map(path))
+
+
+def _checked(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch, if it is whole: pyarrow believes what a damaged file says of its own lengths."""
+    if not batch.schema.equals(schema):
+        raise pa.ArrowInvalid("other columns than they were written with")
+    batch.validate(full=True)
+    return batch
 
 
 def _damaged(path: Path, error: BaseException) -> SourceError:
