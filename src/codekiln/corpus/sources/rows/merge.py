@@ -60,7 +60,7 @@ def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> No
     drops = RowDrops()
     with atomic_path(part) as folder:
         folder.mkdir()
-        with ipc_file(folder / FILES, PART, compressed=True) as writer:
+        with ipc_file(folder / FILES, PART, "zstd") as writer:
             output = _Output(writer)
             for turn in range(passes):
                 rows = _rows(spills, number, turn, passes)
@@ -68,7 +68,7 @@ def merge(spills: Sequence[Path], part: Path, *, number: int, passes: int) -> No
                     output.add(repository)
                 del rows
         index = pa.Table.from_pylist(output.index, schema=INDEX).sort_by("name")
-        with ipc_file(folder / INDEX_FILE, INDEX, compressed=False) as writer:
+        with ipc_file(folder / INDEX_FILE, INDEX, None) as writer:
             writer.write_batch(one_batch(index))
         facts = {
             "repositories": len(index),
@@ -91,7 +91,8 @@ def _rows(spills: Sequence[Path], number: int, turn: int, passes: int) -> pa.Tab
                 share = (hashes >> np.uint64(32)) % np.uint64(passes)
                 batch = batch.filter(pa.array(share == turn))
             held.append(pa.Table.from_batches([batch]))
-    table = pa.concat_tables(held)
+    table = pa.concat_tables(held).combine_chunks()
+    held.clear()
     order = pc.sort_indices(table.drop_columns(["content"]), sort_keys=_SORTED)
     return table.take(order)
 

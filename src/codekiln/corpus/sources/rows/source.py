@@ -135,12 +135,12 @@ def _state(path: Path) -> tuple[str, int, int]:
 
 
 # Mapped files, by path and state: one that was written anew is mapped anew.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _index(path: str, size: int, time: int) -> pa.RecordBatch:
     return _checked(pa.ipc.open_file(pa.memory_map(path)).get_batch(0), INDEX)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _reader(path: str, size: int, time: int) -> Any:
     return pa.ipc.open_file(pa.memory_map(path))
 

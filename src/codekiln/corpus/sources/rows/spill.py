@@ -100,8 +100,8 @@ class Spiller:
             yield raw
 
     def _spill(self, reached: list[int]) -> None:
-        rows = pa.concat_tables(self._held) if self._held else TIDY.empty_table()
-        self._held, self._bytes = [], 0
+        rows = pa.concat_tables([TIDY.empty_table(), *self._held]).combine_chunks()
+        self._held, self._bytes = [], 0  # of chunks, pyarrow would make one for each `take` anew
         facts = {
             "next": reached,
             "dropped": self._drops.to_json(),
@@ -128,7 +128,7 @@ def _write(rows: pa.Table, path: Path, partitions: int) -> np.ndarray:
     order = np.argsort(parts, kind="stable")
     bounds = np.searchsorted(parts[order], np.arange(partitions + 1))
     sizes = np.zeros(partitions, np.int64)
-    with ipc_file(path, TIDY, compressed=True) as writer:
+    with ipc_file(path, TIDY, "lz4") as writer:
         for part in range(partitions):
             batch = one_batch(rows.take(order[bounds[part] : bounds[part + 1]]))
             sizes[part] = batch.nbytes
@@ -137,9 +137,9 @@ def _write(rows: pa.Table, path: Path, partitions: int) -> np.ndarray:
 
 
 @contextmanager
-def ipc_file(path: Path, schema: pa.Schema, *, compressed: bool) -> Iterator[Any]:
+def ipc_file(path: Path, schema: pa.Schema, compression: str | None) -> Iterator[Any]:
     """A writer of an Arrow file; its batches can be read in any order."""
-    options = pa.ipc.IpcWriteOptions(compression="zstd" if compressed else None)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as out:
         yield out
 
