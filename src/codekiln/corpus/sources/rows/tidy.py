@@ -98,8 +98,6 @@ def clean_row_path(path: str) -> tuple[str, str]:
     backslashes are those of Windows; drive letters and ways out are refused.
     """
     path = path.replace("\\", "/")
-    if path[1:3] == ":/" or (path[1:2] == ":" and path[:1].isalpha()):
-        return "", OUTSIDE
     if len(path) > 200 or "//" in path or "./" in f"{path}/" or path[0] == "/":
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts:
@@ -108,6 +106,8 @@ def clean_row_path(path: str) -> tuple[str, str]:
         longest = max((len(part.encode()) for part in parts), default=0)
         if not path or longest > _LONGEST_PART or len(path.encode()) > _LONGEST_PATH:
             return "", ABSURD
+    if path[1:2] == ":":
+        return "", OUTSIDE
     return path, ""
 
 
