@@ -98,7 +98,7 @@ def clean_row_path(path: str) -> tuple[str, str]:
     backslashes are those of Windows; drive letters and ways out are refused.
     """
     path = path.replace("\\", "/")
-    if len(path) > 200 or "//" in path or "./" in f"{path}/" or path[0] == "/":
+    if len(path) > 200 or "//" in f"{path}/" or "./" in f"{path}/" or path[0] == "/":
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts:
             return "", OUTSIDE
