@@ -5,20 +5,26 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import random
+import shutil
 import stat
 import struct
+import subprocess
 import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from codekiln.corpus.sources import intake
+from codekiln.corpus.sources.declared import declared_licence
 from codekiln.corpus.sources.intake import Limits
+from codekiln.corpus.sources.metadata import Metadata
 from codekiln.corpus.sources.read import Reading, open_repository
 from codekiln.errors import SourceError
 
@@ -379,3 +385,154 @@ def test_sparse_tar_members_are_counted(tmp_path: Path) -> None:
 def test_what_is_no_archive_of_files(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     refused(tmp_path / name, "empty file|not an archive|truncated or damaged|without files")
+
+
+# ---- packages ----
+
+
+def test_zstandard(tmp_path: Path) -> None:
+    plain = make_tar(tmp_path / "t.tar", under("thing-1", FILES), "w").read_bytes()
+    packed = pa.Codec("zstd").compress(plain, asbytes=True)
+    for name in ("thing-1.tar.zst", "thing-1.tzst"):
+        (tmp_path / name).write_bytes(packed)
+        assert contents(tmp_path / name) == TEXTS
+        assert open_repository(tmp_path / name).name == "thing-1"
+    half = len(packed) // 2
+    (tmp_path / "frames.tar.zst").write_bytes(
+        b"".join(pa.Codec("zstd").compress(p, asbytes=True) for p in (plain[:99], plain[99:]))
+    )
+    assert contents(tmp_path / "frames.tar.zst") == TEXTS
+    (tmp_path / "cut.tar.zst").write_bytes(packed[:half])
+    with pytest.raises(SourceError, match="truncated"):
+        contents(tmp_path / "cut.tar.zst")
+
+
+def test_a_zstandard_bomb_is_refused_early(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "bomb.tar", {"a.py": bytes(64 << 20)}, "w")
+    path.write_bytes(pa.Codec("zstd").compress(path.read_bytes(), asbytes=True))
+    with pytest.raises(SourceError, match="expands"):
+        contents(path)
+
+
+def make_gem(path: Path, files: dict[str, bytes]) -> Path:
+    data = make_tar(path.with_suffix(".data"), files).read_bytes()
+    outer = {"metadata.gz": gzip.compress(b"--- x\n"), "data.tar.gz": data}
+    return make_tar(path, {**outer, "checksums.yaml.gz": gzip.compress(b"---\n")}, "w")
+
+
+def test_gems(tmp_path: Path) -> None:
+    path = make_gem(tmp_path / "thing-1.0.gem", FILES)
+    assert contents(path) == TEXTS
+    assert open_repository(path).name == "thing-1.0"
+    assert open_repository(path).revision
+    for length in (100, 600, 1100, 1700):  # data.tar.gz starts at 1536
+        cut = tmp_path / "cut.gem"
+        cut.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(SourceError):
+            contents(cut)
+    with pytest.raises(SourceError, match=r"without data\.tar\.gz"):
+        contents(make_tar(tmp_path / "other.gem", FILES, "w"))
+    with pytest.raises(SourceError, match="expands"):
+        contents(make_gem(tmp_path / "bomb.gem", {"a.py": bytes(64 << 20)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("hello_2.10.orig.tar.xz", "hello_2.10"),
+        ("serde-1.0.crate", "serde-1.0"),
+        ("thing.orig", "thing"),
+        (".orig", ".orig"),
+    ],
+)
+def test_names_of_packages(tmp_path: Path, name: str, wanted: str) -> None:
+    assert open_repository(make_tar(tmp_path / name, FILES)).name == wanted
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+@pytest.mark.parametrize("name", ["thing", "@scope/thing"])
+def test_npm_packages(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "project"
+    (folder / "lib").mkdir(parents=True)
+    description = {"name": name, "version": "1.2.3", "license": "ISC", "main": "index.js"}
+    (folder / "package.json").write_text(json.dumps(description))
+    (folder / "index.js").write_text("require('./lib/a');\n")
+    (folder / "lib/a.js").write_text("exports.a = 1;\n")
+    subprocess.run(
+        ["npm", "pack", "--ignore-scripts", "--offline", "--pack-destination", str(tmp_path)],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    (packed,) = tmp_path.glob("*.tgz")
+    registry = packed.rename(tmp_path / "thing-1.2.3.tgz")  # as the registry names it
+    reading = open_repository(registry)
+    assert reading.name == f"{name}-1.2.3"
+    assert {"index.js", "lib/a.js"} <= {file.path for file in reading}
+    assert reading.metadata.licence == "ISC"
+    assert reading.metadata.updated is None  # npm writes 1985 for every file
+
+
+@pytest.mark.parametrize(
+    "package", [b"{", b"[]", b'{"name": 1, "version": "1"}', b'{"name": "a\\nb", "version": "1"}']
+)
+def test_an_npm_package_that_does_not_tell_its_name(tmp_path: Path, package: bytes) -> None:
+    path = make_tar(tmp_path / "a-1.tgz", {"package/package.json": package, "package/a.js": b"x"})
+    assert open_repository(path).name == "a-1"
+
+
+def test_what_archives_tell_of_the_repository(tmp_path: Path) -> None:
+    def metadata(path: Path) -> Metadata:
+        reading = open_repository(path)
+        assert list(reading)
+        return reading.metadata
+
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        add(archive, "a-1/PKG-INFO", b"Name: a\nLicense: MIT\n\nLicense: no\n", mtime=1.6e9)
+        add(archive, "a-1/a.py", b"a\n", mtime=1.7e9)
+        add(archive, "a-1/sub/package.json", b'{"license": "GPL-3.0"}', mtime=5)
+    assert metadata(path) == Metadata(updated=1.7e9, licence="MIT")
+
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr(zipfile.ZipInfo("a.py", (2020, 5, 6, 7, 8, 10)), "a\n")
+        text = "License-Expression: Apache-2.0 OR MIT\n"
+        out.writestr(zipfile.ZipInfo("a-1.dist-info/METADATA", (1980, 1, 1, 0, 0, 0)), text)
+    assert metadata(wheel) == Metadata(updated=1588748890.0, licence="Apache-2.0 OR MIT")
+    assert metadata(make_tar(tmp_path / "b.tar", FILES, "w")) == Metadata()
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "wanted"),
+    [
+        ("x/Cargo.toml", '[package]\nlicense = "MIT"\n', "MIT"),
+        ("x/Cargo.toml", "[workspace]\n", None),
+        ("x/Cargo.toml", "[", None),
+        ("package.json", '{"license": {"type": "MIT"}}', "MIT"),
+        ("package.json", '{"licenses": [{"type": "MIT"}, {"type": "ISC"}]}', "ISC AND MIT"),
+        ("package.json", "[1]", None),
+        ("composer.json", '{"license": ["MIT OR ISC", "Zlib"]}', "(MIT OR ISC) AND Zlib"),
+        ("PKG-INFO", "License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License\n",
+         "MIT License"),
+        ("PKG-INFO", "License: " + "a long text " * 20, None),
+    ],
+)  # fmt: skip
+def test_licences_that_descriptions_name(path: str, data: str, wanted: str | None) -> None:
+    assert declared_licence(path, data.encode()) == wanted
+
+
+def test_paths_that_differ_by_case_are_both_kept(tmp_path: Path) -> None:
+    files = {"a/Readme.py": b"a\n", "a/README.py": b"b\n", "A/readme.py": b"c\n"}
+    for make in (make_tar, make_zip):
+        assert set(contents(make(tmp_path / "x", files))) == set(files)
+
+
+def test_a_zip_member_without_a_name_is_counted(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"X": b"x = 1\n", "b.py": b"b\n"})
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    at = data.rindex(b"PK\x01\x02", 0, at)  # the entry of X: its name becomes part of the rest
+    data[at + 28], data[at + 30] = 0, 1
+    path.write_bytes(data)
+    dropped, paths = drops(path)
+    assert dropped == {intake.UNUSABLE_NAME: 1}
+    assert paths == ["b.py"]

@@ -273,3 +273,70 @@ def test_half_a_reading_leaves_no_process(project: Path) -> None:
     assert children.read_text() != before
     files.close()  # type: ignore[attr-defined]
     assert children.read_text() == before
+
+
+def test_shallow_clones(project: Path, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{project}", str(shallow))
+    assert (shallow / "shallow").exists()
+    assert contents(shallow) == contents(f"{project}@main")
+    with pytest.raises(SourceError, match="no such revision"):
+        open_repository(f"{shallow}@HEAD~1")
+
+
+def test_objects_borrowed_from_another_repository(project: Path, tmp_path: Path) -> None:
+    borrower = tmp_path / "borrower"
+    git(tmp_path, "clone", "-q", "--bare", "--shared", str(project), str(borrower))
+    assert (borrower / "objects/info/alternates").exists()
+    assert contents(borrower) == contents(f"{project}@main")
+    project.rename(tmp_path / "moved")
+    with pytest.raises(SourceError, match=r"git cannot read it|no such revision"):
+        contents(borrower)
+
+
+def test_packed_references(project: Path) -> None:
+    git(project, "pack-refs", "--all")
+    assert not (project / ".git/refs/heads/main").exists()
+    assert contents(f"{project}@first") == {"a.py": "version = 1\n"}
+
+
+def test_sha256_repositories(tmp_path: Path) -> None:
+    root = tmp_path / "wide"
+    root.mkdir()
+    try:
+        git(root, "init", "-q", "--object-format=sha256")
+    except subprocess.CalledProcessError:
+        pytest.skip("this git knows no sha256")
+    (root / "a.py").write_text("x = 1\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "one")
+    reading = open_repository(f"{root}@HEAD")
+    assert [file.path for file in reading] == ["a.py"]
+    assert len(reading.revision) == 64
+
+
+def test_pointers_to_large_files_are_counted(project: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 12345\n"
+    (project / "model.py").write_text(pointer)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "three")
+    for location in (f"{project}@HEAD", str(project)):
+        reading = open_repository(location)
+        assert "model.py" not in [file.path for file in reading]
+        assert reading.tally.dropped[intake.LFS_POINTER] == 1
+
+
+def test_the_date_is_the_commits(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_UNRELATED", "1")
+    wanted = int(git(project, "log", "-1", "--format=%ct"))
+    assert open_repository(f"{project}@main").metadata.updated == wanted
+    assert open_repository(project).metadata.updated == wanted
+    first = int(git(project, "log", "-1", "--format=%ct", "first"))
+    assert open_repository(f"{project}@first").metadata.updated == first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_repositories_of_somebody_else(project: Path) -> None:
+    for path in [project, *project.rglob("*")]:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    assert contents(f"{project}@first") == {"a.py": "version = 1\n"}

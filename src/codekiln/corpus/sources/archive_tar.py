@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
+import json
 import tarfile
-import zlib
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,12 +18,13 @@ from codekiln.corpus.sources.archive_members import (
     clean_path,
     without_files,
 )
+from codekiln.corpus.sources.compressed import BLOCK, DAMAGE, decompress
+from codekiln.corpus.sources.declared import LONGEST, declares
 from codekiln.corpus.sources.intake import LINK, NOT_REGULAR, Intake, Limits
 
 _MAX_HEADER = 1 << 20  # bytes of one extended header, which tarfile reads as a whole
-_BLOCK = 1 << 18
-# gzip and bz2 report bad data as OSError, tarfile bad numbers as ValueError.
-_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+_ERRORS = (tarfile.TarError, *DAMAGE)  # tarfile reports bad numbers as ValueError
+_NPM_SEARCH = 1 << 20  # bytes of a package in which its package.json is looked for
 
 
 def read_tar(path: Path, compression: str, intake: Intake) -> Iterator[tuple[str, bytes]]:
@@ -42,25 +40,62 @@ def read_tar(path: Path, compression: str, intake: Intake) -> Iterator[tuple[str
     Raises:
         SourceError: truncated, damaged, without files, or expanding beyond the limits.
     """
-    roots = Roots()
-    kept: list[tuple[str, bytes]] = []
     try:
         with path.open("rb") as raw:
-            expanded = _Meter(_decompress(raw, compression), raw, intake.limits, path)
-            with tarfile.open(
-                fileobj=cast(IO[bytes], expanded),
-                mode="r|",
-                bufsize=_BLOCK,
-                tarinfo=_StrictTarInfo,
-            ) as archive:
-                for number, member in enumerate(archive):
-                    check_count(path, intake.limits, number + 1)
-                    item = _content(archive, member, roots, intake)
-                    if item is not None:
-                        kept.append(item)
-                    archive.members = []  # type: ignore[attr-defined]
+            roots, kept = _members(decompress(raw, compression), raw, path, intake)
     except _ERRORS as error:
         raise broken(path, error) from error
+    yield from _let_go(roots, kept, path)
+
+
+def read_gem(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
+    """As `read_tar`, of the data.tar.gz in a Ruby gem.
+
+    Raises:
+        SourceError: as of `read_tar`, or there is no data.tar.gz.
+    """
+    try:
+        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|") as gem:
+            inner = next((m for m in gem if m.name == "data.tar.gz" and m.isreg()), None)
+            data: Any = gem.extractfile(inner) if inner else None
+            if data is None:
+                raise tarfile.ReadError("a gem without data.tar.gz")
+            roots, kept = _members(decompress(data, "gz"), raw, path, intake)
+    except _ERRORS as error:
+        raise broken(path, error) from error
+    yield from _let_go(roots, kept, path)
+
+
+Kept = list[tuple[str, bytes]]
+
+
+def _members(stream: IO[bytes], raw: IO[bytes], path: Path, intake: Intake) -> tuple[Roots, Kept]:
+    """Where the files lie, and the admitted ones' paths and contents.
+
+    Args:
+        stream: the tar file's bytes.
+        raw: the file at `path`, which they come from: its position tells how far they expand.
+    """
+    roots = Roots()
+    kept: Kept = []
+    with _open(_Meter(stream, raw, intake.limits, path)) as archive:
+        for number, member in enumerate(archive):
+            check_count(path, intake.limits, number + 1)
+            item = _content(archive, member, roots, intake)
+            if item is not None:
+                kept.append(item)
+            archive.members = []  # type: ignore[attr-defined]
+    return roots, kept
+
+
+@contextmanager
+def _open(stream: Any) -> Iterator[tarfile.TarFile]:
+    file = cast(IO[bytes], stream)
+    with tarfile.open(fileobj=file, mode="r|", bufsize=BLOCK, tarinfo=_StrictTarInfo) as archive:
+        yield archive
+
+
+def _let_go(roots: Roots, kept: Kept, path: Path) -> Iterator[tuple[str, bytes]]:
     if not roots.files:
         raise without_files(path)
     cut = roots.prefix_length()
@@ -68,6 +103,32 @@ def read_tar(path: Path, compression: str, intake: Intake) -> Iterator[tuple[str
     while kept:  # let go of each as it leaves
         name, data = kept.pop()
         yield name[cut:], data
+
+
+def npm_name(path: Path) -> str | None:
+    """An npm package's "@scope/name-1.2.3", which its package.json says; None if there is none."""
+    try:
+        with (
+            path.open("rb") as raw,
+            closing(decompress(raw, "gz")) as stream,
+            _open(stream) as archive,
+        ):
+            for member in archive:
+                if member.offset_data + member.size > _NPM_SEARCH:
+                    return None
+                if member.name.count("/") == 1 and member.name.endswith("/package.json"):
+                    return _npm_name(cast(Any, archive.extractfile(member)).read())
+    except (*_ERRORS, AttributeError):
+        pass  # reading it will say what is wrong
+    return None
+
+
+def _npm_name(data: bytes) -> str | None:
+    package = json.loads(data)
+    name, version = package.get("name"), package.get("version")
+    if not (isinstance(name, str) and isinstance(version, str) and name.isprintable() and name):
+        return None
+    return f"{name}-{version}"[:200]
 
 
 def _content(
@@ -83,11 +144,16 @@ def _content(
         return None
     if member.size < 0:
         raise tarfile.ReadError("absurd size in a header")
+    intake.tally.note_date(member.mtime)
+    declared = member.size <= LONGEST and declares(member.name)
     path = accept(member.name, clean_path(member.name), member.size, roots, intake)
-    if path is None:
+    if path is None and not declared:
         return None
     content: Any = archive.extractfile(member)
-    return path, content.read()
+    data = content.read()
+    if declared:
+        intake.tally.note_package(member.name, data)
+    return None if path is None else (path, data)
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -125,48 +191,3 @@ class _Meter:
         self._total += len(data)
         check_expansion(self._path, self._limits, self._raw.tell(), self._total)
         return data
-
-
-class _Xz(io.RawIOBase):
-    """An xz stream, expanded; unlike `lzma.open` it bounds the dictionary's memory."""
-
-    _MEMORY = 256 << 20  # xz -9 needs 65 MiB
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._stream = lzma.LZMADecompressor(memlimit=self._MEMORY)
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
-        while True:
-            if self._stream.eof:
-                rest = self._next_stream()
-                if not rest:
-                    return b""
-                self._stream = lzma.LZMADecompressor(memlimit=self._MEMORY)
-            elif self._stream.needs_input:
-                rest = self._raw.read(_BLOCK)
-                if not rest:
-                    raise EOFError("the compressed stream ends early")
-            else:
-                rest = b""
-            if data := self._stream.decompress(rest, size):
-                return data
-
-    def _next_stream(self) -> bytes:
-        """The start of the stream behind the one that ended; nothing at the end of the file."""
-        rest = self._stream.unused_data.lstrip(b"\0")  # streams may be padded, at any length
-        while not rest:
-            block = self._raw.read(_BLOCK)
-            if not block:
-                return b""
-            rest = block.lstrip(b"\0")
-        return rest
-
-
-def _decompress(raw: IO[bytes], kind: str) -> IO[bytes]:
-    if kind == "gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    if kind == "bz2":
-        return cast(IO[bytes], bz2.BZ2File(raw))
-    return cast(IO[bytes], _Xz(raw)) if kind == "xz" else raw

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from codekiln.corpus.sources.archive_members import (
@@ -19,7 +20,8 @@ from codekiln.corpus.sources.archive_members import (
     clean_path,
     without_files,
 )
-from codekiln.corpus.sources.intake import DAMAGED, ENCRYPTED, LINK, Intake
+from codekiln.corpus.sources.declared import LONGEST, declares
+from codekiln.corpus.sources.intake import DAMAGED, ENCRYPTED, LINK, UNUSABLE_NAME, Intake
 
 # What `zipfile` raises about damaged archives, and members that it cannot read.
 _ERRORS = (
@@ -47,11 +49,12 @@ def read_zip(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
     except _ERRORS as error:
         raise broken(path, error) from error
     with archive:
-        members = archive.infolist()
+        members = _named(archive.infolist(), intake)
         check_count(path, intake.limits, len(members))
         expanded = sum(member.file_size for member in members)
         check_expansion(path, intake.limits, path.stat().st_size, expanded)
         roots = Roots()
+        _note(archive, members, intake)
         wanted = [found for m in members if (found := _admitted(m, roots, intake))]
         if not intake.tally.seen and not wanted:
             raise without_files(path)
@@ -62,6 +65,31 @@ def read_zip(path: Path, intake: Intake) -> Iterator[tuple[str, bytes]]:
                 intake.tally.drop(DAMAGED, name[cut:], member.file_size)
             else:
                 yield name[cut:], data
+
+
+def _named(members: list[zipfile.ZipInfo], intake: Intake) -> list[zipfile.ZipInfo]:
+    """The members that have a name: `zipfile` breaks on the others, which are counted."""
+    nameless = sum(not member.filename for member in members)
+    for _ in range(nameless):
+        intake.tally.drop(UNUSABLE_NAME, "(empty)")
+    return [member for member in members if member.filename] if nameless else members
+
+
+def _note(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], intake: Intake) -> None:
+    """What the archive tells of the repository: dates, and the licence of its description."""
+    for member in members:
+        if not member.is_dir():
+            intake.tally.note_date(_date(member))
+        if declares(member.filename) and member.file_size <= LONGEST and not member.flag_bits & 1:
+            intake.tally.note_package(member.filename, _content(archive, member) or b"")
+
+
+def _date(member: zipfile.ZipInfo) -> float:
+    """Seconds since 1970; a zip archive's times know no zone and are taken for UTC."""
+    try:
+        return datetime(*member.date_time, tzinfo=UTC).timestamp()
+    except ValueError:  # month 0, hour 31: any bits can stand there
+        return 0.0
 
 
 def _admitted(

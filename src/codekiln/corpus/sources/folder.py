@@ -12,8 +12,10 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from codekiln.corpus.sources.git import GitSource
 from codekiln.corpus.sources.intake import (
     FOREIGN,
     FOREIGN_FOLDERS,
@@ -22,7 +24,8 @@ from codekiln.corpus.sources.intake import (
     UNREADABLE,
     Intake,
 )
-from codekiln.errors import SourceError
+from codekiln.corpus.sources.metadata import Metadata, archive_date
+from codekiln.errors import SourceError, UserError
 
 
 class FolderSource:
@@ -94,6 +97,14 @@ class FolderSource:
         """Changes whenever a file is added, removed, or written to (by size and time)."""
         listing = "\0".join(f"{path}\0{size}\0{time}" for path, size, time in self._entries)
         return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def metadata(self) -> Metadata:
+        """The last commit's date if git keeps the folder, else the newest file's."""
+        if (self._root / ".git").exists():
+            with suppress(UserError):  # no git here, or no commit yet
+                return GitSource(self._root, "HEAD").metadata
+        return Metadata(updated=archive_date(max(time for _, _, time in self._entries) / 1e9))
 
     def blobs(self, intake: Intake) -> Iterator[tuple[str, bytes]]:
         """Paths and contents, in path order, of the files that `intake` admits."""

@@ -14,10 +14,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 from codekiln.corpus.sources.intake import FOREIGN, LINK, MISSING, SUBMODULE, Intake, foreign_folder
+from codekiln.corpus.sources.metadata import UNKNOWN, Metadata
 from codekiln.errors import MissingToolError, SourceError
 
 _SAFE = (
@@ -40,6 +42,7 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_COMMITTER = re.compile(rb"^committer .*> (\d{1,12}) [-+]\d{4}$", re.MULTILINE)
 _BLOCK = 1 << 18
 
 
@@ -97,6 +100,13 @@ class GitSource:
             message = answer.stderr.decode("utf-8", "replace").strip()
             raise problem if not message else self._failed(message)
         return commit
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """The commit's date: when it was committed, not when its author wrote it."""
+        header = self._run("cat-file", "commit", self.revision).stdout.partition(b"\n\n")[0]
+        date = _COMMITTER.search(header)
+        return Metadata(updated=float(date[1])) if date else UNKNOWN
 
     def _command(self, *arguments: str) -> list[str]:
         return ["git", f"--git-dir={self._folder}", *_SAFE, *arguments]

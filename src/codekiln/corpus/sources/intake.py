@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from codekiln.corpus.sources.declared import declared_licence
 from codekiln.corpus.sources.decode import decode
+from codekiln.corpus.sources.metadata import Metadata, archive_date
 from codekiln.languages.resolve import is_build_file
 from codekiln.languages.table import detect, may_detect
 from codekiln.types import SourceFile
@@ -29,6 +31,7 @@ UNKNOWN = "unknown language"
 TOO_LARGE = "too large"
 EMPTY = "empty"
 FULL = "repository over its limit"
+LFS_POINTER = "LFS pointer"
 
 # Folders which hold what others wrote or what tools made. `vendor` is not among them: some
 # projects keep their own code under that name, and near-deduplication finds the copies.
@@ -61,6 +64,9 @@ class Limits:
     max_files: int = 2_000_000
 
 
+_LFS_START = b"version https://git-lfs.github.com/spec/"
+_LFS_BYTES = 1024  # a pointer is smaller, as its specification says
+
 EXAMPLES = 3  # paths named for each reason
 
 
@@ -71,7 +77,9 @@ class Tally:
     `dropped`, `dropped_bytes` and `examples` (the first paths) are by reason. A folder that is
     not entered counts as one file of no bytes. `empty_paths` are those of the empty files: no
     text to learn from, but an empty `__init__.py` makes a package. `build_files` are the texts
-    of files such as go.mod by path, whether they are kept or not.
+    of files such as go.mod by path, whether they are kept or not. `newest` is the latest date
+    of a member (an archive's), in seconds since 1970; `licences` are those which descriptions
+    such as package.json name, by path.
     """
 
     kept: int = 0
@@ -81,6 +89,8 @@ class Tally:
     empty_paths: list[str] = field(default_factory=list)
     build_files: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    newest: float | None = None
+    licences: dict[str, str] = field(default_factory=dict)
 
     def drop(self, reason: str, path: str, size: int = 0) -> None:
         """Count one file of `size` bytes as dropped."""
@@ -89,6 +99,23 @@ class Tally:
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES:
             shown.append(path if usable_name(path) else ascii(path)[1:-1])
+
+    def note_date(self, seconds: float) -> None:
+        """Take note of a member's date."""
+        date = archive_date(seconds)
+        if date is not None and (self.newest is None or date > self.newest):
+            self.newest = date
+
+    def note_package(self, path: str, data: bytes) -> None:
+        """Take note of a package's description."""
+        if licence := declared_licence(path, data):
+            self.licences[path] = licence
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the files told of the repository; of several descriptions the topmost counts."""
+        top = min(self.licences, key=lambda path: (path.count("/"), path), default="")
+        return Metadata(updated=self.newest, licence=self.licences.get(top))
 
     @property
     def seen(self) -> int:
@@ -125,6 +152,9 @@ class Intake:
         if not size:
             self.tally.drop(EMPTY, path)
             self.tally.empty_paths.append(path)
+            return None
+        if size < _LFS_BYTES and data.startswith(_LFS_START):
+            self.tally.drop(LFS_POINTER, path, size)
             return None
         text, problem = decode(data)
         if text is None:

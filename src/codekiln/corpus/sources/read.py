@@ -6,7 +6,9 @@
     reading.tally.dropped             # {"binary": 3, "too large": 1, ...}
 
 A location is a folder, `PATH@REVISION` of a git repository (or a bare repository, or its `.git`
-folder: read without a checkout), or an archive (tar, zip, sdist, wheel).
+folder: read without a checkout), an archive (tar, zip, sdist, wheel, npm package, gem) here or at a
+URL that fsspec can open, or `rows:FILE#NAME`, one repository of a collection that was grouped
+(`codekiln.corpus.sources.collection`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from codekiln.corpus.sources.archive import ArchiveSource
 from codekiln.corpus.sources.folder import FolderSource
 from codekiln.corpus.sources.git import GitSource, is_git_folder
 from codekiln.corpus.sources.intake import Intake, Limits, Tally
+from codekiln.corpus.sources.locations import ROWS, URL
+from codekiln.corpus.sources.metadata import Metadata
 from codekiln.errors import SourceError
 from codekiln.types import Repository, SourceFile
 
@@ -33,6 +37,11 @@ class Source(Protocol):
     @property
     def revision(self) -> str:
         """What tells one state of the source from another."""
+        ...
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the source knows of the repository without reading its files."""
         ...
 
     def blobs(self, intake: Intake) -> Iterator[tuple[str, bytes]]:
@@ -66,6 +75,15 @@ class Reading:
         Equal revisions mean equal files.
         """
         return self._source.revision
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is known of the repository; an archive's is known once its files have been read.
+
+        git tells the commit's date, a folder its newest file's, an archive its newest member's and
+        the licence its package description names, a collection what its columns hold.
+        """
+        return self._source.metadata.or_else(self.tally.metadata)
 
     def __iter__(self) -> Iterator[SourceFile]:
         """The files, decoded.
@@ -109,6 +127,14 @@ def open_repository(
 
 
 def _source(location: str) -> Source:
+    if location.startswith(ROWS):
+        from codekiln.corpus.sources.rows.source import RowSource  # here: imports pyarrow
+
+        return RowSource(location)
+    if URL.match(location):
+        from codekiln.corpus.sources.remote import RemoteArchive
+
+        return RemoteArchive(location)
     path = Path(os.path.expanduser(location))  # noqa: PTH111 (Path.expanduser raises for "~nobody")
     if location.strip() and os.path.lexists(path):
         if path.is_dir():
@@ -169,6 +195,12 @@ def expand_locations(patterns: Iterable[str]) -> list[str]:
 def _matches(pattern: str) -> list[str]:
     if not pattern.strip():
         return []
+    if pattern.startswith(ROWS):
+        return [pattern]
+    if URL.match(pattern):
+        from codekiln.corpus.sources.remote import expand_remote
+
+        return expand_remote(pattern)
     expanded = os.path.expanduser(pattern)  # noqa: PTH111
     if os.path.lexists(expanded) or _split_revision(expanded):
         return [expanded]
@@ -197,6 +229,6 @@ def _identity(location: str) -> str:
 
 
 ARCHIVE_SUFFIXES = (
-    ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".crate",
-    ".zip", ".whl", ".egg", ".jar",
+    ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".tzst", ".tar.zst",
+    ".crate", ".gem", ".zip", ".whl", ".egg", ".jar",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Collections: rows of files from many repositories, grouped to one repository at a time."""
