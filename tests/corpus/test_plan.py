@@ -47,7 +47,7 @@ def make(folder: Path, *paths: str) -> list[str]:
 
 def test_namesakes_get_numbers_and_one_family(tmp_path: Path) -> None:
     places = make(tmp_path, "x/core", "y/core", "x/app")
-    plan = make_plan(CorpusSettings(repositories=places))
+    plan = make_plan(CorpusSettings(repositories=places), tmp_path)
     assert [(s.name, s.family) for s in plan.sources] == [
         ("app", "app"),
         ("core", "core"),
@@ -58,9 +58,9 @@ def test_namesakes_get_numbers_and_one_family(tmp_path: Path) -> None:
 def test_a_changed_repository_changes_its_own_batch_only(tmp_path: Path) -> None:
     settings = CorpusSettings(repositories=[str(tmp_path / "*")])
     make(tmp_path, "a", "b", "c")
-    before = make_plan(settings).batches()
+    before = make_plan(settings, tmp_path).batches()
     (tmp_path / "b" / "a.py").write_text("changed = True\n")
-    after = make_plan(settings).batches()
+    after = make_plan(settings, tmp_path).batches()
     assert len(before) == len(after) == 3
     assert len(set(before) & set(after)) == 2
 
@@ -80,21 +80,21 @@ def test_batches_hold_every_source_once_in_order() -> None:
 def test_failures_are_named_and_all_failing_is_an_error(tmp_path: Path) -> None:
     (good,) = make(tmp_path, "good")
     (tmp_path / "hollow").mkdir()
-    plan = make_plan(CorpusSettings(repositories=[good, str(tmp_path / "hollow")]))
+    plan = make_plan(CorpusSettings(repositories=[good, str(tmp_path / "hollow")]), tmp_path)
     assert [s.name for s in plan.sources] == ["good"]
     assert "hollow" in plan.failures[0].problem
     with pytest.raises(SourceError, match=r"^.*hollow: an empty folder"):
-        make_plan(CorpusSettings(repositories=[str(tmp_path / "hollow")]))
+        make_plan(CorpusSettings(repositories=[str(tmp_path / "hollow")]), tmp_path)
     with pytest.raises(RecipeError, match="empty"):
-        make_plan(CorpusSettings())
+        make_plan(CorpusSettings(), tmp_path)
     with pytest.raises(SourceError, match="matches nothing"):
-        make_plan(CorpusSettings(repositories=[str(tmp_path / "absent*")]))
+        make_plan(CorpusSettings(repositories=[str(tmp_path / "absent*")]), tmp_path)
 
 
 def test_all_failing_shows_the_first_line_of_each(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with pytest.raises(SourceError) as caught:
-        make_plan(CorpusSettings(repositories=[str(tmp_path / "*")]))
+        make_plan(CorpusSettings(repositories=[str(tmp_path / "*")]), tmp_path)
     one, two = (f"{tmp_path / name}: an empty folder" for name in ("one", "two"))
     assert caught.value.got == f"none of 2 can be read: {one}; {two}"

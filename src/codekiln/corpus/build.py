@@ -49,6 +49,7 @@ from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, 
 
 VERSION = 3  # raised when the same input and settings come to give other documents
 STAGES = "stages"
+ROWS = "rows"  # of collections, grouped to repositories
 FINISHED = "corpus"  # the manifest's entry of the whole
 MANY_HITS = 0.05  # a larger share of files than this is hardly all leaked test data
 
@@ -74,24 +75,15 @@ def build(
         BenchmarkError: the test data for decontamination cannot be read.
     """
     started = time.monotonic()
-    plan = make_plan(settings)
-    test_files = [f for place in settings.decontaminate for f in testdata.files_of(place)]
-    made_from = fingerprint(
-        {
-            "version": VERSION,
-            "settings": settings.reading(),
-            "seed": seed,
-            "screen": _screen(settings),
-            "test data": [fingerprint_file(file) for file in test_files],
-        }
-    )
-    texts = text_pieces(settings)
-    whole = fingerprint(
-        [made_from, settings.model_dump(mode="json"), asdict(plan), [t.key for t in texts]]
-    )
     created = not out.exists()
     with only_one(out), _stopping_well(out if created else None, out):
+        plan = make_plan(settings, out / ROWS)
+        texts = text_pieces(settings)
+        made_from = _made_from(settings, seed)
         manifest = Manifest(out / "manifest.json", made_from)
+        whole = fingerprint(
+            [made_from, settings.model_dump(mode="json"), asdict(plan), [t.key for t in texts]]
+        )
         if found := _finished(out, manifest, whole):
             return found
         _clear_remains(out)
@@ -106,6 +98,20 @@ def build(
         )
         workers = Workers(engine=engine, count=processes)
         return _Build(plan, texts, context, out, manifest, workers).run(whole, started)
+
+
+def _made_from(settings: CorpusSettings, seed: int) -> str:
+    """What every piece of the first step depends on, beside its repositories."""
+    test_files = [f for place in settings.decontaminate for f in testdata.files_of(place)]
+    return fingerprint(
+        {
+            "version": VERSION,
+            "settings": settings.reading(),
+            "seed": seed,
+            "screen": _screen(settings),
+            "test data": [fingerprint_file(file) for file in test_files],
+        }
+    )
 
 
 def _screen(settings: CorpusSettings) -> Any:
@@ -194,6 +200,7 @@ class _Build:
             [facts for piece in read.values() for facts in piece["repositories"]],
             composed,
             failures=[asdict(failure) for failure in [*self.plan.failures, *faults]],
+            row_drops=self.plan.row_drops,
             duplicates=duplicates,
             texts=text_facts,
             text_duplicates=text_duplicates,

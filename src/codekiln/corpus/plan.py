@@ -6,15 +6,22 @@ Nothing here depends on the number of processes or on the order in which work is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from codekiln.corpus.ordering.documents import seed_of
 from codekiln.corpus.settings import CorpusSettings
+from codekiln.corpus.sources.collection import is_collection, prepare
+from codekiln.corpus.sources.metadata import UNKNOWN, Metadata, load_metadata
 from codekiln.corpus.sources.read import expand_locations, open_repository
 from codekiln.errors import CodekilnError, RecipeError, SourceError
 from codekiln.log import Progress
 from codekiln.storage import fingerprint
+
+if TYPE_CHECKING:
+    from codekiln.corpus.sources.rows.group import GroupedRows
 
 MOST_PIECES_WHOLE = 64  # up to this many repositories, each is a piece of work of its own
 LARGEST_BATCH = 64
@@ -32,6 +39,7 @@ class Source:
     name: str
     family: str
     revision: str
+    metadata: Metadata = UNKNOWN  # of the side file, which has the first word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +52,29 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that is to be built, and what cannot be."""
+    """All that is to be built, and what cannot be; `row_drops` are rows of files by reason."""
 
     sources: tuple[Source, ...]
     failures: tuple[Failure, ...]
+    row_drops: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def batches(self) -> dict[str, tuple[Source, ...]]:
         """Pieces of work by key; a key follows from names and revisions, so it fits only them."""
         size = min(max(len(self.sources) // MOST_PIECES_WHOLE, 1), LARGEST_BATCH)
         parts = [self.sources[i : i + size] for i in range(0, len(self.sources), size)]
-        return {fingerprint([(s.name, s.revision) for s in part])[:20]: part for part in parts}
+        return {fingerprint([_made_from(s) for s in part])[:20]: part for part in parts}
 
 
-def make_plan(settings: CorpusSettings) -> Plan:
+def _made_from(source: Source) -> list[Any]:
+    """What a repository's files and facts follow from."""
+    return [source.name, source.revision, asdict(source.metadata)]
+
+
+def make_plan(settings: CorpusSettings, work: Path) -> Plan:
     """Open every repository that the settings name; those that cannot be are named.
+
+    Args:
+        work: folder for what has to be grouped first; used only for rows of files.
 
     Raises:
         RecipeError: no repositories are named.
@@ -70,22 +87,45 @@ def make_plan(settings: CorpusSettings) -> Plan:
             wanted="folders, git repositories or archives",
             remedy='for example repositories = ["~/src/*"]',
         )
+    side = load_metadata(Path(settings.metadata_file)) if settings.metadata_file else {}
+    locations, grouped = _prepared(settings, work)
     opened: list[tuple[str, str, str]] = []
     failures: list[Failure] = []
-    locations = expand_locations(settings.repositories)
     with Progress("finding repositories", total=len(locations), unit="repositories") as shown:
         for location in locations:
             try:
                 reading = open_repository(location, max_file_bytes=settings.max_file_bytes)
                 opened.append((reading.name, location, reading.revision))
             except (CodekilnError, OSError) as error:
-                if len(locations) == 1 and isinstance(error, CodekilnError):
+                if len(locations) == 1 and not grouped and isinstance(error, CodekilnError):
                     raise
                 failures.append(Failure(location=location, problem=str(error)))
             shown.advance()
+    drops: dict[str, dict[str, Any]] = {}
+    if grouped is not None:
+        opened += [(r.name, r.location, r.revision) for r in grouped.repositories()]
+        failures += [Failure(location=place, problem=why) for place, why in grouped.failures]
+        drops = dict(grouped.dropped)
     if not opened:
         raise none_left(failures)
-    return Plan(sources=tuple(_named(opened)), failures=tuple(failures))
+    return Plan(sources=tuple(_named(opened, side)), failures=tuple(failures), row_drops=drops)
+
+
+def _prepared(settings: CorpusSettings, work: Path) -> tuple[Sequence[str], GroupedRows | None]:
+    """Locations of single repositories, and those that had to be grouped from rows of files."""
+    if not any(map(is_collection, settings.repositories)):
+        return expand_locations(settings.repositories), None
+    from codekiln.corpus.sources.rows.columns import RowColumns
+
+    with Progress("grouping rows", unit="rows") as shown:
+        found = prepare(
+            settings.repositories,
+            work,
+            columns=RowColumns(**settings.row_columns),
+            memory_bytes=settings.row_memory_bytes,
+            advance=shown.advance,
+        )
+    return found.locations, found.grouped
 
 
 def none_left(failures: Sequence[Failure]) -> SourceError:
@@ -98,14 +138,22 @@ def none_left(failures: Sequence[Failure]) -> SourceError:
     )
 
 
-def _named(opened: Iterable[tuple[str, str, str]]) -> list[Source]:
+def _named(opened: Iterable[tuple[str, str, str]], side: Mapping[str, Metadata]) -> list[Source]:
     """Sources in order of name; namesakes become name, name#2, … in order of location."""
     seen: Counter[str] = Counter()
     sources = []
     for name, location, revision in sorted(opened):
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
-        sources.append(Source(location=location, name=unique, family=name, revision=revision))
+        sources.append(
+            Source(
+                location=location,
+                name=unique,
+                family=name,
+                revision=revision,
+                metadata=side.get(name, UNKNOWN),
+            )
+        )
     return sources
 
 

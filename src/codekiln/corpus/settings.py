@@ -10,6 +10,7 @@ from codekiln import registry
 from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.corpus.ordering.order import Order
 from codekiln.corpus.quality.settings import QualitySettings
+from codekiln.corpus.sources.metadata import CANDIDATES
 from codekiln.corpus.sources.text_settings import TextSource
 from codekiln.languages import table
 from codekiln.recipe import Settings
@@ -18,7 +19,10 @@ DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
 # Settings that act when documents are composed, and such as no piece of work depends on by
 # itself: changing them reads nothing again.
 COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit", "quality"}
-GLOBAL = {"repositories", "text", "mixture", "dedup_threshold"}
+GLOBAL = {
+    *("repositories", "row_columns", "row_memory_bytes", "metadata_file"),
+    *("text", "mixture", "dedup_threshold"),
+}
 
 
 class CorpusSettings(Settings):
@@ -26,7 +30,20 @@ class CorpusSettings(Settings):
 
     repositories: list[str] = Field(
         default_factory=list,
-        description="folders, git repositories (PATH@REVISION) and archives; globs are expanded",
+        description="folders, git repositories (PATH@REVISION), archives, Parquet or JSONL with a "
+        "row for each file, hf: data sets, URLs of stores; globs are expanded",
+    )
+    row_columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="columns of rows of files by role (content, path, repository, stars, updated, "
+        "licence, fork_of), where their names don't tell",
+    )
+    row_memory_bytes: int = Field(
+        1 << 30, gt=0, description="about what grouping rows of files to repositories takes"
+    )
+    metadata_file: str = Field(
+        "",
+        description="JSONL, CSV or Parquet with stars, updated, licence and fork_of by repository",
     )
     text: list[TextSource] = Field(
         default_factory=list,
@@ -105,6 +122,15 @@ class CorpusSettings(Settings):
             if name not in known:
                 near = registry.suggestion(name, known) or "see codekiln/languages/table.toml"
                 raise ValueError(f"known languages, and {name!r} is none; {near}")
+        return value
+
+    @field_validator("row_columns")
+    @classmethod
+    def _roles(cls, value: dict[str, str]) -> dict[str, str]:
+        for role in value:
+            if role not in CANDIDATES and role not in ("content", "path"):
+                near = registry.suggestion(role, ["content", "path", *CANDIDATES])
+                raise ValueError(f"roles of columns, and {role!r} is none; {near}")
         return value
 
     @field_validator("dedup_permutations")

@@ -27,6 +27,7 @@ class BuildReport:
     Args:
         repositories: given, built, failed, near_duplicates, empty (built, but no file was kept).
         failures: location and problem of each that failed.
+        row_drops: rows of files that came into no repository, by reason: rows, examples.
         files: seen, kept, dropped.
         bytes: read (decoded text of known languages), kept, documents (headers included).
         dropped: by reason: files, bytes, languages (files of each, where it was known), examples
@@ -55,6 +56,7 @@ class BuildReport:
 
     repositories: dict[str, int]
     failures: list[Row]
+    row_drops: dict[str, Row]
     files: dict[str, int]
     bytes: dict[str, int]
     dropped: dict[str, Row]
@@ -104,6 +106,7 @@ def summarise(
     composed: Mapping[str, Row],
     *,
     failures: Iterable[Row],
+    row_drops: Mapping[str, Row],
     duplicates: Sequence[Row],
     texts: Iterable[Row],
     text_duplicates: int,
@@ -118,6 +121,7 @@ def summarise(
         read: facts as `steps.read` leaves them, in order of the plan.
         composed: facts as `steps.compose` leaves them, of those that had files, by name.
         failures: of repositories that could not even be opened.
+        row_drops: rows of files that came into no repository, by reason: rows, examples.
         duplicates: name, kept, similarity, exact of dropped units.
         texts: facts as `steps.texts` leaves them.
         text_duplicates: documents of these that are dropped as duplicates.
@@ -143,6 +147,7 @@ def summarise(
             "empty": sum(not f["kept"] for f in built),
         },
         failures=failed,
+        row_drops=dict(row_drops),
         files={
             "seen": sum(f["files_seen"] for f in built),
             "kept": sum(row["files"] for f in kept for row in f["languages"].values()),

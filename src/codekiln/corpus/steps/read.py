@@ -115,6 +115,7 @@ class _Repository:
         self.context, self.source = context, source
         self.reading = open_repository(source.location, limits=limits)
         self.rows = inspector.inspect(self.reading, source)
+        self.metadata = source.metadata.or_else(self.reading.metadata)
         self.hits: list[tuple[str, Hit]] = []
         self.sketches = self._compare()
         self.graph = self._graph()
@@ -185,6 +186,9 @@ class _Repository:
             "family": source.family,
             "location": source.location,
             "revision": self.reading.revision,
+            "stars": self.metadata.stars,
+            "updated": self.metadata.updated,
+            "fork_of": self.metadata.fork_of,
             "files_seen": tally.seen,
             "bytes_read": tally.kept_bytes,
             "kept": len(kept),
