@@ -16,11 +16,8 @@ def code(name: str) -> str:
 
 def write(place: Path) -> None:
     rows = []
-    for repository, words, stars in (
-        ("x/one", "shared", 3),
-        ("x/two", "shared", 9),
-        ("y/b", "b", 1),
-    ):
+    given = (("x/one", "shared", 3), ("x/two", "shared", 9), ("y/b", "b", 1))
+    for repository, words, stars in given:
         for number in range(4):
             content = f"import m{number + 1}\n" + code(f"{words}{number}")
             row = {"path": f"m{number}.py", "repo_name": repository, "content": content}

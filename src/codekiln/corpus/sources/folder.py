@@ -24,7 +24,7 @@ from codekiln.corpus.sources.intake import (
     UNREADABLE,
     Intake,
 )
-from codekiln.corpus.sources.metadata import Metadata, archive_date
+from codekiln.corpus.sources.metadata import UNKNOWN, Metadata
 from codekiln.errors import SourceError, UserError
 
 
@@ -100,11 +100,11 @@ class FolderSource:
 
     @property
     def metadata(self) -> Metadata:
-        """The last commit's date if git keeps the folder, else the newest file's."""
+        """The last commit's date if git keeps the folder; files' times tell when they came here."""
         if (self._root / ".git").exists():
             with suppress(UserError):  # no git here, or no commit yet
                 return GitSource(self._root, "HEAD").metadata
-        return Metadata(updated=archive_date(max(time for _, _, time in self._entries) / 1e9))
+        return UNKNOWN
 
     def blobs(self, intake: Intake) -> Iterator[tuple[str, bytes]]:
         """Paths and contents, in path order, of the files that `intake` admits."""
