@@ -10,8 +10,6 @@ order, the samples' limits.
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +22,12 @@ from codekiln.corpus.ordering.documents import Arrangement, arrange, drafts
 from codekiln.corpus.ordering.graph import Edge, Graph
 from codekiln.corpus.plan import Source, chance
 from codekiln.corpus.quality.judge import judge_table
-from codekiln.corpus.steps.context import Context, Drops, Facts
+from codekiln.corpus.steps.context import Context, Drops, Facts, store_facts
 from codekiln.corpus.steps.files import RepositoryTables, TextReader, repositories
 from codekiln.corpus.steps.inspect import SIGNALS
 from codekiln.corpus.store import DocumentWriter, Split
 from codekiln.log import logger
-from codekiln.processes import peak_memory_bytes
+from codekiln.processes import cpu_seconds
 from codekiln.storage import atomic_path
 from codekiln.types import Repository, SourceFile
 
@@ -70,7 +68,7 @@ def compose_batch(
     context: Context, piece: Piece, each: Callable[[Facts], None] | None = None
 ) -> Facts:
     """Compose one batch; its folder is in place when this returns its facts."""
-    started = time.process_time()
+    started = cpu_seconds()
     facts: list[Facts] = []
     dropped: list[dict[str, str]] = []
     stored = context.stages / piece.key
@@ -87,14 +85,7 @@ def compose_batch(
                     each(facts[-1])
         rows = arrow.Table.from_pylist(dropped, schema=DROPPED_SCHEMA)
         parquet.write_table(rows, folder / DROPPED, compression="zstd")
-        costs = {
-            "cpu_seconds": time.process_time() - started,
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-        (folder / "facts.json").write_text(
-            json.dumps({"repositories": facts, **costs}), encoding="utf-8"
-        )
-    return {"piece": piece.name, "repositories": facts, **costs}
+        return store_facts(folder, piece.name, facts, started)
 
 
 def _compose_one(

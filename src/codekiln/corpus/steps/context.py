@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from codekiln.corpus.contamination.decontaminate import Decontaminator
 from codekiln.corpus.plan import Source
 from codekiln.corpus.settings import CorpusSettings
+from codekiln.processes import cpu_seconds, peak_memory_bytes
 
 EXAMPLES = 3
 
@@ -33,6 +35,22 @@ class Batch:
 
     key: str
     sources: tuple[Source, ...]
+
+
+def store_facts(folder: Path, piece: str, repositories: list[Facts], started: float) -> Facts:
+    """Write a piece's `facts.json`, and give what it holds.
+
+    Args:
+        started: `cpu_seconds()` when the piece was begun.
+    """
+    facts: Facts = {
+        "piece": piece,
+        "repositories": repositories,
+        "cpu_seconds": cpu_seconds() - started,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,12 +12,9 @@ Only what needs no knowledge of other repositories happens here.
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from codekiln.corpus.contamination.decontaminate import Hit
@@ -29,12 +26,12 @@ from codekiln.corpus.ordering.graph import Graph, build_graph
 from codekiln.corpus.plan import Source
 from codekiln.corpus.sources.intake import Limits
 from codekiln.corpus.sources.read import Reading, open_repository
-from codekiln.corpus.steps.context import Batch, Context, Drops, Facts
+from codekiln.corpus.steps.context import Batch, Context, Drops, Facts, store_facts
 from codekiln.corpus.steps.files import EDGES, FILES, FileWriter, write_edges
 from codekiln.corpus.steps.inspect import Inspected, Inspector
 from codekiln.errors import CodekilnError
 from codekiln.log import logger
-from codekiln.processes import peak_memory_bytes
+from codekiln.processes import cpu_seconds
 from codekiln.storage import atomic_path
 
 TEST_DATA = "test data"
@@ -58,31 +55,23 @@ def read_batch(
     Args:
         each: called with a repository's facts when it is done.
     """
-    started = time.process_time()
+    started = cpu_seconds()
     facts: list[Facts] = []
-    with Inspector(context) as inspector, atomic_path(context.stages / batch.key) as folder:
+    with atomic_path(context.stages / batch.key) as folder:
         folder.mkdir()
         out = _Output(
-            files=FileWriter(folder / FILES, inspector.schema()),
+            files=FileWriter(folder / FILES, Inspector.schema()),
             units=UnitWriter(folder, context.settings.dedup_permutations),
         )
-        for number, source in enumerate(batch.sources):
-            facts.append(_read_one(context, inspector, source, number, out))
-            if each:
-                each(facts[-1])
+        with Inspector(context) as inspector:
+            for number, source in enumerate(batch.sources):
+                facts.append(_read_one(context, inspector, source, number, out))
+                if each:
+                    each(facts[-1])
         out.files.close()
         out.units.close()
         write_edges(folder / EDGES, out.edges)
-        costs = {
-            "cpu_seconds": time.process_time() - started,
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-        _write_facts(folder, {"repositories": facts, **costs})
-    return {"piece": batch.key, "repositories": facts, **costs}
-
-
-def _write_facts(folder: Path, facts: Facts) -> None:
-    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        return store_facts(folder, batch.key, facts, started)
 
 
 def _read_one(

@@ -13,8 +13,6 @@ Source: DeepSeek-Coder §2 (10% English, 3% Chinese).
 from __future__ import annotations
 
 import itertools
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,9 +26,9 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.sources.intake import Tally
 from codekiln.corpus.sources.text import TextBatch, expand_text, read_documents, split_batches
 from codekiln.corpus.sources.text_settings import TextSource
-from codekiln.corpus.steps.context import Context, Facts
+from codekiln.corpus.steps.context import Context, Facts, store_facts
 from codekiln.corpus.store import DocumentWriter, Split
-from codekiln.processes import peak_memory_bytes
+from codekiln.processes import cpu_seconds
 from codekiln.storage import atomic_path, fingerprint
 from codekiln.types import Document
 
@@ -73,7 +71,7 @@ def read_texts(
     Raises:
         SourceError: the source is damaged: natural language is not passed over in silence.
     """
-    started = time.process_time()
+    started = cpu_seconds()
     made = _Texts(context, piece)
     with atomic_path(context.stages / piece.key) as folder:
         folder.mkdir()
@@ -81,15 +79,9 @@ def read_texts(
         with DocumentWriter(folder / "documents.parquet") as writer:
             made.write(writer, units)
         units.close()
-        facts: Facts = {
-            "repositories": [made.facts()],
-            "cpu_seconds": time.process_time() - started,
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    if each:
-        each(facts["repositories"][0])
-    return {"piece": piece.key, **facts}
+        if each:
+            each(made.facts())
+        return store_facts(folder, piece.key, [made.facts()], started)
 
 
 class _Texts:
