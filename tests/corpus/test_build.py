@@ -276,6 +276,65 @@ def test_if_all_fail_or_nothing_is_kept_it_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "documents").exists()
 
 
+def test_names_that_no_document_can_have_are_failures(sources: Path, tmp_path: Path) -> None:
+    bad = os.fsencode(sources) + b"/bad\xff"
+    shutil.copytree(os.fsencode(sources / "delta"), bad)
+    report = build(settings_of(sources), tmp_path / "out", processes=1)
+    assert report.repositories["failed"] == 1
+    assert "not UTF-8" in report.failures[0]["problem"]
+    assert BuildReport.load(tmp_path / "out") == report
+
+
+def test_a_numbered_name_is_no_other_ones(tmp_path: Path) -> None:
+    for parent, name in (("a", "foo"), ("b", "foo"), ("a", "foo#2")):
+        make(tmp_path / parent, name)
+        (tmp_path / parent / name / "own.py").write_text(module(f"own_{parent}", 1))
+    chosen = CorpusSettings(
+        repositories=[str(tmp_path / "[ab]" / "*")], held_out_rate=0, dedup="none"
+    )
+    build(chosen, tmp_path / "out", processes=1)
+    assert {d.source for d in read_documents(tmp_path / "out")} == {"foo", "foo#2", "foo#3"}
+
+
+def test_what_a_failing_composition_left_is_made_again(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codekiln.corpus.steps import compose
+
+    real, out = compose.arrange, tmp_path / "out"
+
+    def failing(graph: Any, settings: Any, **more: Any) -> Any:
+        if more["name"] == "gamma":
+            raise MemoryError
+        return real(graph, settings, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compose, "arrange", failing)
+        report = build(settings_of(sources, held_out_rate=1e-9), out, processes=1)
+    assert report.repositories["failed"] == 1
+    assert report.repositories["given"] == 6
+    build(settings_of(sources, held_out_rate=1e-9), out, processes=1)
+    build(settings_of(sources, held_out_rate=1e-9), tmp_path / "fresh", processes=1)
+    assert digest(out) == digest(tmp_path / "fresh")
+
+
+def test_a_repository_that_changes_meanwhile_fails(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codekiln.corpus.steps import read
+
+    real = read.open_repository
+
+    def changing(location: str, **more: Any) -> Any:
+        if location.endswith("delta"):
+            (sources / "delta" / "more.py").write_text("changed = True\n")
+        return real(location, **more)
+
+    monkeypatch.setattr(read, "open_repository", changing)
+    report = build(settings_of(sources), tmp_path / "out", processes=1)
+    assert "changed since this build began" in report.failures[0]["problem"]
+
+
 def test_languages_can_be_chosen(sources: Path, tmp_path: Path) -> None:
     report = build(settings_of(sources, languages=["markdown"]), tmp_path / "out", processes=1)
     assert list(report.languages) == ["markdown"]

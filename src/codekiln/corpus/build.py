@@ -21,14 +21,22 @@ import contextlib
 import errno
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from codekiln.corpus.contamination import testdata
 from codekiln.corpus.contamination.decontaminate import Decontaminator
-from codekiln.corpus.plan import Failure, Plan, chance, held_out, make_plan, none_left
+from codekiln.corpus.plan import (
+    Failure,
+    NothingLeftError,
+    Plan,
+    chance,
+    held_out,
+    make_plan,
+    none_left,
+)
 from codekiln.corpus.quality.model import MODEL, load
 from codekiln.corpus.quality.syntax import versions
 from codekiln.corpus.reports.report import BuildReport, summarise
@@ -42,7 +50,7 @@ from codekiln.corpus.steps.read import read_batch
 from codekiln.corpus.steps.texts import TextPiece, read_texts, text_pieces
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split
 from codekiln.engines import Engine, Workers
-from codekiln.errors import CodekilnError, SourceError, UserError
+from codekiln.errors import CodekilnError, UserError
 from codekiln.log import Progress, logger
 from codekiln.processes import peak_memory_bytes, process_count
 from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, read_json
@@ -130,7 +138,7 @@ def _stopping_well(out: Path | None, place: Path) -> Iterator[None]:
     """Say so when the disk is full; leave no folder behind when the build is refused.
 
     Args:
-        out: the folder to remove, unless it holds a corpus by then; None removes nothing.
+        out: the folder to remove, unless some work was done there; None removes nothing.
         place: what the build writes to.
     """
     try:
@@ -144,8 +152,9 @@ def _stopping_well(out: Path | None, place: Path) -> Iterator[None]:
             wanted="room for the corpus and for what its steps store, about twice its size packed",
             remedy="free some and run again: what was finished is kept",
         ) from error
-    except CodekilnError:
-        if out is not None and not (out / DOCUMENTS).exists():
+    except CodekilnError as error:
+        worked = (place / STAGES).exists() or (place / ROWS).exists()
+        if out is not None and (isinstance(error, NothingLeftError) or not worked):
             shutil.rmtree(out, ignore_errors=True)
         raise
 
@@ -182,20 +191,18 @@ class _Build:
         composed, faults = self._compose_all(pieces)
         left = {n: built[n]["family"] for n, facts in composed.items() if facts["splits"]}
         if not left:
-            raise SourceError(
+            raise NothingLeftError(
                 "[corpus] repositories",
                 got=f"no file of {len(built)} repositories was kept: {_reasons(built, composed)}",
                 wanted="source files that pass the rules",
             )
         texts, text_facts, text_duplicates = self._texts()
         apart, moved = self._split(left)
-        for name, split in moved.items():
-            composed[name]["final_split"] = split
         names = {piece.name: [s.name for s in piece.sources] for piece in pieces}
         shards = [self._composed_shard(piece.name) for piece in pieces] + texts
-        copies, mixture = decide_copies(self.context.settings.mixture, shards, moved)
+        copies, mixture, documents = decide_copies(self.context.settings.mixture, shards, moved)
         names |= {shard.name: [] for shard in texts}
-        finish(self.out, self.stages, names, moved, copies, self.manifest, FINISHED)
+        used = finish(self.out, self.stages, names, moved, copies, self.manifest, FINISHED)
         report = summarise(
             [facts for piece in read.values() for facts in piece["repositories"]],
             composed,
@@ -205,6 +212,7 @@ class _Build:
             texts=text_facts,
             text_duplicates=text_duplicates,
             mixture=mixture,
+            documents=documents,
             held_out=apart,
             order=self.context.settings.order,
             run=self._costs(started),
@@ -213,7 +221,7 @@ class _Build:
         report.save(self.out)
         if not faults and not _failures(read):  # what failed may be readable the next time
             self.manifest.add(FINISHED, made_from=whole, sizes=sizes(self.out / DOCUMENTS))
-        self._drop_stale(pieces)
+        self._drop_stale(pieces, used)
         return report
 
     # ---- step 1: read ----
@@ -224,13 +232,15 @@ class _Build:
             for key, sources in self.batches.items()
             if not self._whole(key)
         ]
-        again = tuple(f"{task.key}-" for task in tasks)  # and what was made from these
-        self.manifest.discard(
-            *(task.key for task in tasks),
-            *(piece for piece in self.manifest.entries if piece.startswith(again)),
-        )
+        self._discard([task.key for task in tasks])
         self._run(read_batch, tasks, "reading repositories", sum(len(t.sources) for t in tasks))
         return {key: self._facts(key) for key in self.batches}
+
+    def _discard(self, pieces: list[str]) -> None:
+        """Forget pieces that are to be made again, and what was made from them."""
+        again = tuple(f"{piece}-" for piece in pieces)
+        made = [piece for piece in self.manifest.entries if piece.startswith(again)]
+        self.manifest.discard(*pieces, *made)
 
     def _run(
         self, function: Any, tasks: list[Any], title: str, total: int, unit: str = "repositories"
@@ -263,7 +273,7 @@ class _Build:
 
     # ---- step 3: compose ----
 
-    def _pieces(self, dropped: Dropped) -> list[Piece]:
+    def _pieces(self, dropped: Mapping[str, Dropped]) -> list[Piece]:
         """What is to be composed, under names that follow from all that it depends on."""
         settings = self.context.settings
         made_from = fingerprint(
@@ -276,9 +286,9 @@ class _Build:
         return [
             Piece(
                 key=key,
-                name=f"{key}-{fingerprint([made_from, sorted(dropped[key])])[:20]}",
+                name=f"{key}-{fingerprint([made_from, sorted(dropped[key].names)])[:20]}",
                 sources=sources,
-                duplicates=dropped[key],
+                duplicates=dropped[key].names,
             )
             for key, sources in self.batches.items()
         ]
@@ -286,7 +296,7 @@ class _Build:
     def _compose_all(self, pieces: list[Piece]) -> tuple[dict[str, Facts], list[Failure]]:
         """Facts of the repositories that have files, by name; and what failed."""
         tasks = [piece for piece in pieces if not self._whole(piece.name)]
-        self.manifest.discard(*(task.name for task in tasks))
+        self._discard([task.name for task in tasks])
         self._run(compose_batch, tasks, "composing documents", sum(len(t.sources) for t in tasks))
         every = [f for piece in pieces for f in self._facts(piece.name)["repositories"]]
         return {facts["name"]: facts for facts in every if "failed" not in facts}, [
@@ -304,16 +314,18 @@ class _Build:
         """Shards of natural language, their facts, and how many duplicates are among them."""
         pieces = {piece.key: piece for piece in self.texts}
         tasks = [piece for key, piece in pieces.items() if not self._whole(key)]
-        self.manifest.discard(*(task.key for task in tasks))
+        self._discard([task.key for task in tasks])
         self._run(read_texts, tasks, "reading texts", len(tasks), unit="pieces")
         read = {key: self._facts(key)["repositories"] for key in pieces}
         dropped, _ = decide_duplicates(self.context.settings, self.stages, read, self.out / "texts")
         shards = [
-            self._composed_shard(key, component=piece.source.component, duplicates=dropped[key])
+            self._composed_shard(
+                key, component=piece.source.component, text=True, duplicates=dropped[key].rows
+            )
             for key, piece in pieces.items()
         ]
         facts = [facts for one in read.values() for facts in one]
-        return shards, facts, sum(map(len, dropped.values()))
+        return shards, facts, sum(len(one.rows) for one in dropped.values())
 
     # ---- step 4: finish ----
 
@@ -329,14 +341,17 @@ class _Build:
                 moved[name] = "held_out" if name in apart else "train"
         return sorted(apart), moved
 
-    def _drop_stale(self, pieces: list[Piece]) -> None:
-        """Remove what earlier builds with other repositories or settings left in `stages/`."""
-        names = {piece.name for piece in pieces} | {piece.key for piece in self.texts}
-        for path in self.stages.iterdir():
-            stem = path.name.partition(".")[0]
-            made_from = "-".join(stem.split("-")[: 1 if stem.startswith("t") else 2])
-            if stem not in self.batches and made_from not in names:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    def _drop_stale(self, pieces: list[Piece], used: Collection[str]) -> None:
+        """Remove what earlier builds with other repositories or settings left in `stages/`.
+
+        Args:
+            used: files there that the corpus was made of.
+        """
+        names = {*self.batches, *(piece.name for piece in pieces), *(t.key for t in self.texts)}
+        stale = [p for p in self.stages.iterdir() if p.name not in names and p.name not in used]
+        self.manifest.discard(*(path.name.removesuffix(".parquet") for path in stale))
+        for path in stale:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _costs(self, started: float) -> dict[str, Any]:
         return {

@@ -5,7 +5,6 @@ Nothing here depends on the number of processes or on the order in which work is
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codekiln.corpus.ordering.documents import seed_of
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.sources.collection import is_collection, prepare
+from codekiln.corpus.sources.intake import usable_name
 from codekiln.corpus.sources.metadata import UNKNOWN, Metadata, load_metadata
 from codekiln.corpus.sources.read import expand_locations, open_repository
 from codekiln.errors import CodekilnError, RecipeError, SourceError
@@ -95,11 +95,19 @@ def make_plan(settings: CorpusSettings, work: Path) -> Plan:
         for location in locations:
             try:
                 reading = open_repository(location, max_file_bytes=settings.max_file_bytes)
+                if not usable_name(reading.name) or not usable_name(location):
+                    raise SourceError(
+                        ascii(location)[1:-1],
+                        got="a name that is not UTF-8, or holds control characters",
+                        wanted="a name that can stand in a document",
+                        remedy="rename it",
+                    )
                 opened.append((reading.name, location, reading.revision))
             except (CodekilnError, OSError) as error:
                 if len(locations) == 1 and not grouped and isinstance(error, CodekilnError):
                     raise
-                failures.append(Failure(location=location, problem=str(error)))
+                shown_as = location if usable_name(location) else ascii(location)[1:-1]
+                failures.append(Failure(location=shown_as, problem=str(error)))
             shown.advance()
     drops: dict[str, dict[str, Any]] = {}
     if grouped is not None:
@@ -128,10 +136,14 @@ def _prepared(settings: CorpusSettings, work: Path) -> tuple[Sequence[str], Grou
     return found.locations, found.grouped
 
 
-def none_left(failures: Sequence[Failure]) -> SourceError:
+class NothingLeftError(SourceError):
+    """Of all that was to be built nothing is left."""
+
+
+def none_left(failures: Sequence[Failure]) -> NothingLeftError:
     """The error for a build of which every repository failed."""
     shown = "; ".join(failure.problem.partition("\n")[0] for failure in failures[:3])
-    return SourceError(
+    return NothingLeftError(
         "[corpus] repositories",
         got=f"none of {len(failures)} can be read: {shown}",
         wanted="at least one repository with source files",
@@ -140,11 +152,16 @@ def none_left(failures: Sequence[Failure]) -> SourceError:
 
 def _named(opened: Iterable[tuple[str, str, str]], side: Mapping[str, Metadata]) -> list[Source]:
     """Sources in order of name; namesakes become name, name#2, … in order of location."""
-    seen: Counter[str] = Counter()
+    given = sorted(opened)
+    used: set[str] = set()
+    plain = {name for name, _, _ in given}
     sources = []
-    for name, location, revision in sorted(opened):
-        seen[name] += 1
-        unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
+    for name, location, revision in given:
+        unique, number = name, 1
+        while unique in used or (number > 1 and unique in plain):
+            number += 1
+            unique = f"{name}#{number}"
+        used.add(unique)
         sources.append(
             Source(
                 location=location,

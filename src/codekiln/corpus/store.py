@@ -281,8 +281,8 @@ def copy_documents(
 
     Args:
         splits: overrules the split of the repositories that it names.
-        copies: by row: how often a document of the training split counts; without any it is left
-            out. Held-out documents stay as they are, once.
+        copies: by row: how often a document counts; one without any is left out. What is held
+            out counts once, if at all.
     """
     rows = seen = 0
     with _writer(target) as writer:
@@ -293,7 +293,7 @@ def copy_documents(
             batch = _with_column(batch, "split", arrow.array(new))
             if copies is not None:
                 counts = copies[seen : seen + batch.num_rows].copy()
-                counts[np.array(new) == "held_out"] = 1
+                counts[(np.array(new) == "held_out") & (counts > 0)] = 1
                 seen += batch.num_rows
                 batch = _with_column(batch, "copies", arrow.array(counts))
                 batch = batch.filter(arrow.array(counts > 0))

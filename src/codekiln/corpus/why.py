@@ -59,6 +59,8 @@ def why(corpus: Path, subject: str) -> Answer:
             found = _of_file(corpus, key, number, name, subject.removeprefix(f"{name}/"))
             if found is not None:
                 return found
+    if copy := _duplicate(corpus / "texts", subject):
+        return Answer(subject=subject, kept=False, reason=_copy_of(copy))
     raise UserError(
         subject,
         got="neither a document's id, nor a repository, nor REPOSITORY/PATH of this corpus",
@@ -78,7 +80,7 @@ def _repositories(corpus: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
             remedy="build the corpus anew: codekiln corpus build RECIPE",
         )
     for path in sorted(stages.glob("*/facts.json")):
-        if "-" not in path.parent.name:
+        if "-" not in path.parent.name and not path.parent.name.startswith("t"):
             for number, facts in enumerate(read_json(path)["repositories"]):
                 yield path.parent.name, number, facts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from codekiln.corpus.reports.page import page
 from codekiln.corpus.reports.tables import tables
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.store import read_documents
+from codekiln.corpus.why import why
 from codekiln.errors import SourceError, UserError
 
 WORDS = [
@@ -128,3 +130,93 @@ def test_a_share_without_documents_and_a_missing_place_are_errors(places: Path) 
         )
     with pytest.raises(SourceError, match="matches nothing"):
         build(settings(places, text=[{"location": str(places / "no.jsonl")}]), places / "out")
+
+
+def texts_only(places: Path, rows: list[dict[str, str]], **more: Any) -> CorpusSettings:
+    place = places / "rows.jsonl"
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = {"location": str(place), "kind": "english", "id_field": "id"}
+    return settings(places, text=[text], **more)
+
+
+def english(out: Path, split: str | None = None) -> list[str]:
+    return [d.text for d in read_documents(out, split) if d.kind == "english"]
+
+
+def test_no_copy_of_a_text_comes_back_in_the_other_split(places: Path) -> None:
+    rows = [{"id": f"{n}-{half}", "text": prose(n)} for half in "ab" for n in range(40)]
+    build(texts_only(places, rows, held_out_rate=0.3), places / "out", processes=1)
+    train, held_out = english(places / "out", "train"), english(places / "out", "held_out")
+    assert len(train) + len(held_out) == 40
+    assert len({*train, *held_out}) == 40
+    assert len(held_out) > 3
+
+
+def test_texts_of_one_name_are_told_apart(places: Path) -> None:
+    rows = [{"id": i, "text": prose(n)} for i, n in (("x", 1), ("x", 1), ("y", 2), ("z", 3),
+                                                     ("z", 4), ("w", 4))]  # fmt: skip
+    report = build(texts_only(places, rows, held_out_rate=0), places / "out", processes=1)
+    assert {text.strip() for text in english(places / "out")} == {prose(n) for n in (1, 2, 3, 4)}
+    assert report.texts["near_duplicates"] == 2
+
+
+def test_another_share_held_out_is_heeded(places: Path) -> None:
+    rows = [{"id": str(n), "text": prose(n)} for n in range(60)]
+    build(texts_only(places, rows, held_out_rate=0.3), places / "out", processes=1)
+    assert len(english(places / "out", "held_out")) > 5
+    build(texts_only(places, rows, held_out_rate=0), places / "out", processes=1)
+    assert english(places / "out", "held_out") == []
+
+
+def test_files_of_one_name_and_size_are_all_read(places: Path) -> None:
+    for number, folder in enumerate(("a", "b")):
+        (places / folder).mkdir()
+        rows = [{"text": prose(10 * number + n)} for n in range(5)]
+        path = places / folder / "part.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    size = max((places / f / "part.jsonl").stat().st_size for f in "ab")
+    for folder in ("a", "b"):
+        path = places / folder / "part.jsonl"
+        path.write_text(path.read_text() + " " * (size - path.stat().st_size))
+        os.utime(path, (1e9, 1e9))
+    text = {"location": str(places / "[ab]" / "part.jsonl"), "kind": "english"}
+    build(settings(places, text=[text], held_out_rate=0), places / "out", processes=1)
+    made = [d for d in read_documents(places / "out") if d.kind == "english"]
+    assert len({d.id for d in made}) == len({d.text for d in made}) == 10
+
+
+def test_a_repository_moved_to_the_other_split_moves_no_text_of_its_name(places: Path) -> None:
+    (places / "gamma").mkdir()
+    for n in range(8):
+        (places / "gamma" / f"{n}.txt").write_text(prose(n))
+    for rate in (1e-9, 0.999999):  # one repository is moved, whichever
+        chosen = settings(
+            places,
+            text=[{"location": str(places / name), "kind": "english"} for name in ("gamma",)],
+            held_out_rate=rate,
+            mixture={"shares": {"code": 0.5, "english": 0.5}, "max_repeats": 100},
+        )
+        if rate < 0.5:
+            report = build(chosen, places / "out", processes=1)
+            assert report.mixture["components"][1]["bytes"] > 0
+            for split in ("train", "held_out"):
+                made = list(read_documents(places / "out", split))
+                assert report.documents[split]["documents"] == len(made)
+                assert report.documents[split]["bytes"] == sum(len(d.text.encode()) for d in made)
+
+
+def test_old_copies_of_shards_do_not_pile_up(places: Path) -> None:
+    counts = []
+    for cap in (3000, 4000, 5000):
+        build(settings(places, mixture={"language_cap_bytes": cap}), places / "out", processes=1)
+        counts.append(len(list((places / "out" / "stages").iterdir())))
+    assert len(set(counts)) == 1
+
+
+def test_why_of_a_text(places: Path) -> None:
+    rows = [{"id": i, "text": prose(n)} for i, n in (("x", 1), ("y", 2), ("z", 1))]
+    build(texts_only(places, rows, held_out_rate=0), places / "out", processes=1)
+    assert why(places / "out", "rows:x").kept
+    assert why(places / "out", "rows:z").reason == "an exact copy of rows:x"
+    with pytest.raises(UserError):
+        why(places / "out", "rows")

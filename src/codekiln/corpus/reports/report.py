@@ -32,10 +32,11 @@ class BuildReport:
         bytes: read (decoded text of known languages), kept, documents (headers included).
         dropped: by reason: files, bytes, languages (files of each, where it was known), examples
             (up to three paths).
-        languages: by language: files, bytes; of what is in the corpus.
+        languages: by language: files, bytes; of the code that was kept, before the mixture.
         licences: by SPDX expression: files in the corpus; "unknown" where none was found.
         lengths: documents by length: {"10": n} are n documents of 2^9 to 2^10 - 1 bytes.
-        documents: by split: documents, single_file, bytes.
+        documents: by split: documents, bytes; natural language and copies included, as they are
+            read.
         held_out: names of the repositories kept out of training.
         near_duplicates: name, kept (in favour of which), similarity, exact.
         texts: natural language beside the repositories: documents, bytes, near_duplicates, kinds
@@ -105,12 +106,13 @@ def summarise(
     read: Sequence[Row],
     composed: Mapping[str, Row],
     *,
-    failures: Iterable[Row],
+    failures: Sequence[Row],
     row_drops: Mapping[str, Row],
     duplicates: Sequence[Row],
     texts: Iterable[Row],
     text_duplicates: int,
     mixture: Row,
+    documents: dict[str, dict[str, int]],
     held_out: Iterable[str],
     order: str,
     run: Row,
@@ -126,12 +128,13 @@ def summarise(
         texts: facts as `steps.texts` leaves them.
         text_duplicates: documents of these that are dropped as duplicates.
         mixture: as `steps.mix` decided; empty where all is taken as it is.
+        documents: by split, as `steps.mix` counted them.
     """
-    built = [facts for facts in read if "failed" not in facts]
+    lost = {row["location"] for row in failures}
+    built = [f for f in read if "failed" not in f and f["name"] not in lost]
     failed = [*failures, *({"location": f["location"], "problem": f["failed"]}
                            for f in read if "failed" in f)]  # fmt: skip
     kept = [composed[f["name"]] for f in built if f["name"] in composed]
-    documents = _documents(kept, set(held_out))
     dropped = _dropped(built, composed, {row["name"]: row["kept"] for row in duplicates})
     size = {
         "read": sum(f["bytes_read"] for f in built),
@@ -164,7 +167,7 @@ def summarise(
         texts=_texts(texts, text_duplicates),
         mixture=mixture,
         contamination=_contamination(built),
-        order=_order(built, kept, order, documents),
+        order=_order(built, kept, order),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
     )
 
@@ -203,18 +206,6 @@ def _languages(kept: list[Row]) -> dict[str, dict[str, int]]:
             mine["files"] += row["files"]
             mine["bytes"] += row["bytes"]
     return dict(sorted(total.items(), key=lambda item: (-item[1]["bytes"], item[0])))
-
-
-def _documents(kept: list[Row], held_out: set[str]) -> dict[str, dict[str, int]]:
-    """By split, as finally decided: whole repositories in `held_out` are out, whatever was."""
-    names = ("documents", "single_file", "bytes")
-    total = {split: dict.fromkeys(names, 0) for split in ("train", "held_out")}
-    for facts in kept:
-        for split, row in facts["splits"].items():
-            final = facts.get("final_split", split)
-            for name in names:
-                total["held_out" if facts["name"] in held_out else final][name] += row[name]
-    return total
 
 
 def _texts(texts: Iterable[Row], duplicates: int) -> Row:
@@ -268,9 +259,7 @@ def _counts(kept: list[Row], name: str) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _order(
-    built: list[Row], kept: list[Row], kind: str, documents: Mapping[str, Mapping[str, int]]
-) -> Row:
+def _order(built: list[Row], kept: list[Row], kind: str) -> Row:
     edges = sum(facts["edges"] for facts in kept)
     backwards = sum(facts["edges"] * facts["violations"] for facts in kept)
     return {
@@ -279,6 +268,6 @@ def _order(
         "violations": round(backwards / edges, 6) if edges else 0.0,
         "cut_edges": sum(facts["cut_edges"] for facts in kept),
         "unscanned": sum(facts["unscanned"] for facts in built),
-        "documents": sum(row["documents"] for row in documents.values()),
-        "single_file": sum(row["single_file"] for row in documents.values()),
+        "documents": sum(row["documents"] for f in kept for row in f["splits"].values()),
+        "single_file": sum(row["single_file"] for f in kept for row in f["splits"].values()),
     }

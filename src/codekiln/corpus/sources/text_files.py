@@ -8,7 +8,7 @@ from pathlib import Path
 from codekiln.corpus.sources.archive import ArchiveSource
 from codekiln.corpus.sources.decode import decode
 from codekiln.corpus.sources.folder import FolderSource
-from codekiln.corpus.sources.intake import Intake, Limits, Tally
+from codekiln.corpus.sources.intake import UNUSABLE_NAME, Intake, Limits, Tally, usable_name
 from codekiln.errors import SourceError
 from codekiln.storage import fingerprint
 
@@ -33,6 +33,9 @@ class TextIntake(Intake):
         number = len(self.sizes)
         self.sizes.append(size)
         if not self._start <= number < self._stop:
+            return False
+        if not usable_name(path):
+            self.tally.drop(UNUSABLE_NAME, path, size)
             return False
         if size > self.limits.max_file_bytes:
             self.tally.drop(TOO_LARGE, path, size)

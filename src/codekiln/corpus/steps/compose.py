@@ -216,7 +216,7 @@ class _Composed:
         if settings.held_out_unit == "repository":
             chosen = chance(seed, self.source.family) < settings.held_out_rate
             return set(everything) if chosen else set()
-        chances = [chance(seed, f"{self.source.name}\0{sample[0]}") for sample in samples]
+        chances = [chance(seed, f"{self.source.family}\0{sample[0]}") for sample in samples]
         apart = {number for number in everything if chances[number] < settings.held_out_rate}
         if self.context.alone and settings.held_out_rate and len(samples) > 1:
             apart = apart or {chances.index(min(chances))}

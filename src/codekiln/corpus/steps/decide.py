@@ -9,6 +9,7 @@ Both are for people to ask ("codekiln corpus why"); a build makes them anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,18 @@ DUPLICATES = "duplicates.parquet"
 COMPARED = "compared.parquet"
 EXAMPLES = 1000  # named in the report
 
-Dropped = dict[str, frozenset[str]]  # names of dropped units by batch
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Units that a batch loses: their names, and their numbers in the order they were written."""
+
+    names: frozenset[str] = frozenset()
+    rows: tuple[int, ...] = ()
 
 
 def decide_duplicates(
     settings: CorpusSettings, stages: Path, facts: Mapping[str, list[Facts]], out: Path
-) -> tuple[Dropped, list[dict[str, Any]]]:
+) -> tuple[dict[str, Dropped], list[dict[str, Any]]]:
     """Find the duplicates of a whole corpus.
 
     Args:
@@ -43,7 +50,7 @@ def decide_duplicates(
         what each batch loses, and rows (name, kept, similarity, exact) for the report.
     """
     if settings.dedup == "none" or not facts:
-        return {key: frozenset() for key in facts}, []
+        return {key: Dropped() for key in facts}, []
     candidates, ends = _candidates(settings, stages, facts)
     found = decide(candidates, settings.dedup_threshold)
     decided = table(candidates, found)
@@ -60,7 +67,8 @@ def decide_duplicates(
     start = 0
     for key, end in ends.items():
         inside = found.dropped[(found.dropped >= start) & (found.dropped < end)]
-        dropped[key] = frozenset(names[inside])
+        rows = tuple((inside - start).tolist())
+        dropped[key] = Dropped(names=frozenset(names[inside]), rows=rows)
         start = end
     return dropped, decided.slice(0, EXAMPLES).to_pylist()
 

@@ -29,8 +29,8 @@ def finish(
     copies: Copies,
     manifest: Manifest,
     finished: str,
-) -> None:
-    """Bring `documents/` into place.
+) -> set[str]:
+    """Bring `documents/` into place; gives the names of the files in `stages` that it is made of.
 
     Args:
         pieces: names of composed folders, with those of their repositories, in order.
@@ -53,6 +53,7 @@ def finish(
                 _link(shard, folder / name)
                 rows[name] = count
         write_index(folder, rows)
+    return {shard.name for shard in shards}
 
 
 def _shard(

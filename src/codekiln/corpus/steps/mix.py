@@ -15,28 +15,35 @@ import numpy.typing as npt
 
 from codekiln.corpus.mixture.mix import Columns, Mixture, id_keys, mix
 from codekiln.corpus.mixture.settings import MixtureSettings
-from codekiln.corpus.store import Split, read_facts
+from codekiln.corpus.store import SPLITS, Split, read_facts
 
 Copies = dict[str, npt.NDArray[np.int16]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A composed shard: where it lies, what its documents count as, and which are duplicates.
+    """A composed shard.
 
-    `component` "" means each document's own kind.
+    Args:
+        name: of its folder.
+        documents: the Parquet file.
+        text: whether it is natural language, which no repository's split concerns.
+        component: what its documents count as; "" means each one's own kind.
+        duplicates: numbers of documents that are duplicates.
     """
 
     name: str
     documents: Path
+    text: bool = False
     component: str = ""
-    duplicates: frozenset[str] = frozenset()
+    duplicates: tuple[int, ...] = ()
 
 
 def decide_copies(
     settings: MixtureSettings, shards: Sequence[Shard], moved: Mapping[str, Split]
-) -> tuple[Copies, dict[str, Any]]:
-    """Copies of each document by shard, of those shards where some differ from 1; and the facts.
+) -> tuple[Copies, dict[str, Any], dict[str, dict[str, int]]]:
+    """Copies of each document by shard, of those shards where some differ from 1; the mixture's
+    facts; and by split how many documents and bytes are read, copies included.
 
     Args:
         moved: repositories that are not in the split they were written with.
@@ -50,7 +57,7 @@ def decide_copies(
         gathered.apply(mixture)
         facts = _facts(mixture)
     changed = {name: rows for name, rows in gathered.copies.items() if (rows != 1).any()}
-    return changed, facts
+    return changed, facts, gathered.totals()
 
 
 class _Gathered:
@@ -59,6 +66,7 @@ class _Gathered:
     def __init__(self) -> None:
         self.copies: Copies = {}
         self._parts: list[tuple[str, npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]] = []
+        self._splits: list[tuple[str, npt.NDArray[np.bool_], npt.NDArray[np.int64]]] = []
         self._components: dict[str, int] = {}
         self._languages: dict[str, int] = {}
 
@@ -66,12 +74,14 @@ class _Gathered:
         facts = read_facts(shard.documents)
         copies = np.ones(len(facts.ids), np.int16)
         self.copies[shard.name] = copies
-        if shard.duplicates:
-            copies[[doc in shard.duplicates for doc in facts.ids]] = 0
+        copies[list(shard.duplicates)] = 0
+        moved = {} if shard.text else moved
+        final = [moved.get(s, split) for s, split in zip(facts.sources, facts.splits, strict=True)]
+        train = np.array([split == "train" for split in final], np.bool_)
+        self._splits.append((shard.name, train, facts.sizes))
         if not active:
             return
-        final = [moved.get(s, split) for s, split in zip(facts.sources, facts.splits, strict=True)]
-        rows = np.flatnonzero((np.array(final) == "train") & (copies > 0))
+        rows = np.flatnonzero(train & (copies > 0))
         components = [shard.component or kind for kind in facts.kinds]
         languages = [
             language if component == "code" else ""
@@ -97,6 +107,16 @@ class _Gathered:
             components=list(self._components),
             languages=list(self._languages),
         )
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By split: documents, bytes."""
+        total: dict[str, dict[str, int]] = {s: {"documents": 0, "bytes": 0} for s in SPLITS}
+        for name, train, sizes in self._splits:
+            for split, rows in (("train", train), ("held_out", ~train)):
+                counts = self.copies[name][rows].astype(np.int64)
+                total[split]["documents"] += int(counts.sum())
+                total[split]["bytes"] += int((counts * sizes[rows]).sum())
+        return total
 
     def apply(self, mixture: Mixture) -> None:
         start = 0

@@ -29,7 +29,7 @@ from codekiln.corpus.sources.read import Reading, open_repository
 from codekiln.corpus.steps.context import Batch, Context, Drops, Facts, store_facts
 from codekiln.corpus.steps.files import EDGES, FILES, FileWriter, write_edges
 from codekiln.corpus.steps.inspect import Inspected, Inspector
-from codekiln.errors import CodekilnError
+from codekiln.errors import CodekilnError, SourceError
 from codekiln.log import logger
 from codekiln.processes import cpu_seconds
 from codekiln.storage import atomic_path
@@ -103,6 +103,13 @@ class _Repository:
         )
         self.context, self.source = context, source
         self.reading = open_repository(source.location, limits=limits)
+        if self.reading.revision != source.revision:
+            raise SourceError(
+                source.location,
+                got="it changed since this build began",
+                wanted="repositories that stay as they are while they are read",
+                remedy="run again",
+            )
         self.rows = inspector.inspect(self.reading, source)
         self.metadata = source.metadata.or_else(self.reading.metadata)
         self.hits: list[tuple[str, Hit]] = []

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codekiln.corpus.duplicates.grams import blocks
 from codekiln.corpus.duplicates.sketch import Sketches
@@ -51,16 +51,23 @@ def text_pieces(settings: CorpusSettings) -> list[TextPiece]:
     Raises:
         SourceError: a location matches nothing, or cannot be read.
     """
-    return [
-        TextPiece(
-            key="t" + fingerprint([batch.key, source.model_dump(mode="json")])[:20],
-            source=source,
-            batch=batch,
-        )
-        for source in settings.text
-        for location in expand_text(source)
-        for batch in split_batches(source, location)
-    ]
+    places = [(source, place) for source in settings.text for place in expand_text(source)]
+    pieces: list[TextPiece] = []
+    seen: Counter[str] = Counter()
+    for source, place in places:
+        batches = split_batches(source, place)
+        if batches:
+            seen[batches[0].name] += 1
+        for batch in batches:
+            number = seen[batch.name]
+            name = batch.name if number == 1 else f"{batch.name}#{number}"
+            pieces.append(_piece(settings, source, replace(batch, name=name)))
+    return pieces
+
+
+def _piece(settings: CorpusSettings, source: TextSource, batch: TextBatch) -> TextPiece:
+    made_from = [batch.key, source.model_dump(mode="json"), settings.held_out_rate]
+    return TextPiece(key="t" + fingerprint(made_from)[:20], source=source, batch=batch)
 
 
 def read_texts(
@@ -111,7 +118,7 @@ class _Texts:
                         digest=digest(encoded[number]),
                         bytes=len(encoded[number]),
                     )
-                    units.add(0, unit, sketches.signature([document.id]))
+                    units.add(0, unit, sketches.signature([str(number)]))
 
     def _compare(
         self, documents: list[Document], encoded: list[bytes], sketches: Sketches
@@ -128,7 +135,7 @@ class _Texts:
                 self.tally.kept -= 1
                 self.tally.kept_bytes -= len(encoded[number])
                 self.tally.drop(TEST_DATA, documents[number].id, len(encoded[number]))
-            sketches.add([documents[n].id for n in numbers], found)
+            sketches.add([str(n) for n in numbers], found)
         return bad
 
     def _split(self, document: Document) -> Split:
