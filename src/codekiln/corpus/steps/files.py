@@ -21,6 +21,7 @@ import pyarrow.parquet as parquet
 FILES = "files.parquet"
 EDGES = "edges.parquet"
 ROW_GROUP_BYTES = 16_000_000
+ROW_GROUP_FILES = 20_000
 
 PLACE = [
     ("repository", arrow.int32()),  # number within the batch
@@ -66,29 +67,29 @@ class FileWriter:
             use_dictionary=["language", "licence", "reason"],
             write_statistics=["repository"],
         )
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._texts: list[bytes | None] = []
         self._size = 0
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Append one file; `text` is bytes of UTF-8, or None."""
+    def add(self, row: tuple[Any, ...], text: bytes | None) -> None:
+        """Append one file: its values in the schema's order but for the text, in UTF-8."""
         self._rows.append(row)
-        self._size += len(row["text"] or b"")
-        if self._size >= ROW_GROUP_BYTES:
+        self._texts.append(text)
+        self._size += len(text or b"")
+        if self._size >= ROW_GROUP_BYTES or len(self._rows) >= ROW_GROUP_FILES:
             self._flush()
 
     def _flush(self) -> None:
         if not self._rows:
             return
-        columns = {
-            name: arrow.array([row.get(name) for row in self._rows], self._schema.field(name).type)
-            for name in self._schema.names
-            if name != "text"
-        }
-        text = arrow.array([row["text"] for row in self._rows], type=arrow.large_binary())
-        columns["text"] = text.view(arrow.large_string())
-        ordered = {name: columns[name] for name in self._schema.names}
-        self._writer.write_table(arrow.table(ordered, schema=self._schema))
-        self._rows, self._size = [], 0
+        fields = [field for field in self._schema if field.name != "text"]
+        columns = dict(zip((f.name for f in fields), zip(*self._rows, strict=True), strict=True))
+        arrays = {field.name: arrow.array(columns[field.name], field.type) for field in fields}
+        text = arrow.array(self._texts, type=arrow.large_binary())
+        arrays["text"] = text.view(arrow.large_string())
+        table = arrow.table([arrays[name] for name in self._schema.names], schema=self._schema)
+        self._writer.write_table(table)
+        self._rows, self._texts, self._size = [], [], 0
 
     def close(self) -> None:
         """Write what is left and the footer."""

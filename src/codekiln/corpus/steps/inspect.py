@@ -24,6 +24,7 @@ from codekiln.types import SourceFile
 
 OTHER_LANGUAGE = "language not chosen"
 SIGNALS = signals_schema()
+NO_SIGNALS = (None,) * len(SIGNALS)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,20 +40,20 @@ class Inspected:
     redacted: int = 0
     signals: tuple[float | str | None, ...] = ()
 
-    def columns(self) -> dict[str, Any]:
-        """The row of `files.parquet`."""
-        return {
-            "path": self.file.path,
-            "language": self.file.language,
-            "bytes": self.size,
-            "digest": self.digest,
-            "licence": self.licence,
-            "redacted": self.redacted,
-            "reason": self.reason,
-            "detail": self.detail,
-            "text": None if self.reason else self.file.text.encode(),
-            **dict(zip(SIGNALS.names, self.signals, strict=False)),
-        }
+    def row(self, repository: int) -> tuple[Any, ...]:
+        """The values of `files.parquet`, but for the text."""
+        return (
+            repository,
+            self.file.path,
+            self.file.language,
+            self.size,
+            self.digest,
+            self.licence,
+            self.redacted,
+            self.reason,
+            self.detail,
+            *(self.signals or NO_SIGNALS),
+        )
 
 
 def byte_count(text: str) -> int:

@@ -161,7 +161,8 @@ class _Repository:
         """Write rows, edges and units."""
         place = {row.file.path: at for at, row in enumerate(self.rows)}
         for row in self.rows:
-            out.files.add({"repository": number, **row.columns()})
+            text = None if row.reason else row.file.text.encode()
+            out.files.add(row.row(number), text)
         out.edges += [
             (number, place[edge.source], place[edge.target], edge.kind) for edge in self.graph.edges
         ]
