@@ -18,11 +18,11 @@ class LicenceSettings(Settings):
     """`[corpus.licences]`: which licences a file may stand under."""
 
     allow: Literal["any", "permissive"] | list[str] = Field(
-        "any",
+        default="any",
         description="any, permissive (no copyleft), or a list of SPDX identifiers",
     )
     unknown: Literal["auto", "keep", "drop"] = Field(
-        "auto",
+        default="auto",
         description="files without a known licence; auto keeps them only where any is allowed",
     )
 
