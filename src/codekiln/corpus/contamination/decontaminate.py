@@ -12,6 +12,9 @@ The paper's rule, with its open points decided here:
   the report counts them, and `decontaminate_shortest` raises the 3, up to 10 for no such match.
 - Test strings of fewer than 3 words are not looked for.
 
+A second rule, which the paper does not have, finds solutions whose names were changed; it is off
+unless asked for (`renamed.py`).
+
 What else can hit a clean file: boilerplate inside the test data (licence texts, import blocks,
 prompt templates). The report names each file, the problem and the words they share.
 
@@ -29,6 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codekiln.corpus.contamination import testdata
+from codekiln.corpus.contamination.lookup import Lookup
+from codekiln.corpus.contamination.renamed import Renamed, tokens
 from codekiln.corpus.duplicates.grams import (
     Hashes,
     Indices,
@@ -52,32 +57,8 @@ class Hit:
 
     text: int
     problem: str
-    rule: Literal["10-gram", "exact"]
+    rule: Literal["10-gram", "exact", "renamed"]
     shared: str
-
-
-class Lookup:
-    """Which of many hashes are in a set: a bit table first, then a binary search.
-
-    Args:
-        keys: sorted, without repeats.
-    """
-
-    def __init__(self, keys: Hashes) -> None:
-        self.keys = keys
-        bits = max(10, (8 * len(keys)).bit_length())
-        self._shift = np.uint64(64 - bits)
-        self._table = np.zeros(1 << bits, dtype=np.bool_)
-        self._table[(keys >> self._shift).view(np.int64)] = True
-
-    def find(self, values: Hashes) -> tuple[Indices, Indices]:
-        """(places in `values`, places in `keys`) of all values that are in the set."""
-        maybe = np.flatnonzero(self._table[(values >> self._shift).view(np.int64)])
-        if not len(maybe):
-            return maybe, maybe
-        places = np.minimum(np.searchsorted(self.keys, values[maybe]), len(self.keys) - 1)
-        sure = self.keys[places] == values[maybe]
-        return maybe[sure], places[sure]
 
 
 class Decontaminator:
@@ -88,6 +69,7 @@ class Decontaminator:
         long_grams: sorted hashes of the 10-grams of long test strings.
         long_problems: for each, the number of the first problem that has it.
         short: (collapsed text, problem's number) of short test strings.
+        renamed: runs of the second rule, where it is asked for.
     """
 
     def __init__(
@@ -96,17 +78,22 @@ class Decontaminator:
         long_grams: Hashes,
         long_problems: Indices,
         short: Sequence[tuple[bytes, int]],
+        renamed: Renamed | None = None,
     ) -> None:
         self.problems = list(problems)
         self.long_grams, self.long_problems = long_grams, long_problems
         self.short = list(short)
+        self.renamed = renamed
 
     @classmethod
-    def load(cls, locations: Iterable[str], *, shortest: int = SHORTEST) -> Decontaminator:
+    def load(
+        cls, locations: Iterable[str], *, shortest: int = SHORTEST, renamed: int = 0
+    ) -> Decontaminator:
         """Read the files and folders that the user names.
 
         Args:
             shortest: words from which on a short string is looked for, at least 3.
+            renamed: tokens in a run of the second rule; 0 is without it.
 
         Raises:
             BenchmarkError: missing or damaged, or without any string of 3 words.
@@ -117,7 +104,7 @@ class Decontaminator:
             for file in files:
                 pairs += testdata.strings(file)
                 shown.advance(file.stat().st_size)
-        found = cls.from_strings(pairs, shortest=shortest)
+        found = cls.from_strings(pairs, shortest=shortest, renamed=renamed)
         if files and not len(found.long_grams) and not found.short:
             raise BenchmarkError(
                 ", ".join(map(str, files)), got="no text of 3 words", wanted=testdata.WANTED
@@ -126,7 +113,7 @@ class Decontaminator:
 
     @classmethod
     def from_strings(
-        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST
+        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST, renamed: int = 0
     ) -> Decontaminator:
         """From (problem, text); a text that stands in several problems counts for the first."""
         problems: dict[str, int] = {}
@@ -148,7 +135,9 @@ class Decontaminator:
             long.append(values[worth])
             long_problems.append(owners[numbers][found.text[first[worth]]])
         keys, places = np.unique(np.concatenate(long), return_index=True)
-        return cls(list(problems), keys, np.concatenate(long_problems)[places], list(short.items()))
+        runs = Renamed.from_texts(encoded, owners, renamed) if renamed else None
+        long_owners = np.concatenate(long_problems)[places]
+        return cls(list(problems), keys, long_owners, list(short.items()), runs)
 
     @cached_property
     def _long(self) -> Lookup:
@@ -171,6 +160,8 @@ class Decontaminator:
             self._check_long(texts, found, hits)
         if self.short:
             self._check_short(texts, found, hits)
+        if self.renamed is not None:
+            self._check_renamed(self.renamed, texts, hits)
         return [hits[text] for text in sorted(hits)]
 
     def _check_long(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
@@ -207,6 +198,17 @@ class Decontaminator:
                         text=text, problem=self.problems[problem], rule="exact", shared=shared
                     )
                     break
+
+    def _check_renamed(self, renamed: Renamed, texts: Sequence[str], hits: dict[int, Hit]) -> None:
+        left = [number for number in range(len(texts)) if number not in hits]
+        found = tokens(texts[number].encode("utf-8", "surrogatepass") for number in left)
+        for place, (problem, first) in renamed.find(found).items():
+            hits[left[place]] = Hit(
+                text=left[place],
+                problem=self.problems[problem],
+                rule="renamed",
+                shared=found.excerpt(first, renamed.length)[:EXCERPT],
+            )
 
 
 def _with_letters(texts: Sequence[bytes], n: int) -> npt.NDArray[np.bool_]:
