@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codekiln.corpus.licences import expression, texts
+from codekiln.corpus.licences import debian, expression, names, texts
 from codekiln.corpus.licences.detect import (
     UNKNOWN,
     Licence,
     Licences,
     file_licence,
+    is_evidence,
     is_licence_file,
     repository_licence,
 )
@@ -214,6 +217,47 @@ def test_installed_packages_texts_agree_with_their_metadata() -> None:
     wrong = sorted({name for name, *_ in each} - {name for name, *_ in agree})
     print(f"{len(agree)} of {len(each)} agree; not: {wrong}")
     assert len(agree) >= 0.95 * len(each)
+
+
+def debian_source(name: str) -> Path:
+    """A Debian source package, unpacked, kept between runs; skips where it cannot be had."""
+    default = Path.home() / ".cache" / "codekiln" / "tests"
+    folder = Path(os.environ.get("CODEKILN_TEST_DATA", default)) / "debian"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}-unpacked"
+    if not target.is_dir():
+        try:
+            command = ["apt-get", "source", "--quiet", "--download-only", name]
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=120)
+            description = max(folder.glob(f"{name}_*.dsc"))
+            command = ["dpkg-source", "--skip-patches", "-x", str(description), str(target)]
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError, ValueError):
+            pytest.skip(f"needs apt-get with deb-src lines and dpkg-source for {name}")
+    return target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "share"), [("libyaml", 0.95), ("redis", 0.9), ("tmux", 0.9)])
+def test_files_agree_with_what_debian_s_packagers_found(name: str, share: float) -> None:
+    root = debian_source(name)
+    copyright_file = (root / "debian" / "copyright").read_text(encoding="utf-8")
+    texts_of = {
+        str(path.relative_to(root)): path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.is_symlink() and path.relative_to(root).parts[0] != "debian"
+    }
+    found = Licences({path: text for path, text in texts_of.items() if is_evidence(path)})
+    checked = agree = 0
+    for path, text in texts_of.items():
+        said = debian.licence_of(copyright_file, path)
+        wanted = names.spdx(said) if said else None
+        if wanted is not None and path.endswith((".c", ".h", ".lua", ".py", ".sh", ".tcl")):
+            checked += 1
+            agree += bool(families(found.of(path, text).expression) & families(wanted))
+    print(f"{name}: {agree} of {checked} files agree")
+    assert checked > 20
+    assert agree >= share * checked
 
 
 def test_what_the_phrases_miss_askalono_knows() -> None:

@@ -40,6 +40,7 @@ from codekiln.corpus.duplicates.grams import (
     Words,
     blocks,
     grams,
+    grams_at,
     plain_gram,
     plain_words,
 )
@@ -144,14 +145,22 @@ class Decontaminator:
         return Lookup(self.long_grams)
 
     @cached_property
-    def _anchors(self) -> tuple[Lookup, dict[int, list[int]]]:
-        """Short strings by their first three words."""
-        by_anchor: dict[int, list[int]] = {}
+    def _anchors(self) -> Lookup:
+        """The first three words of short strings."""
+        anchors = {plain_gram(plain_words(text)[:SHORTEST]) for text, _ in self.short}
+        return Lookup(np.array(sorted(anchors), dtype=np.uint64))
+
+    @cached_property
+    def _by_words(self) -> dict[int, tuple[Lookup, dict[int, list[int]]]]:
+        """Short strings by their number of words and by all of them."""
+        found: dict[int, dict[int, list[int]]] = {}
         for number, (text, _) in enumerate(self.short):
-            anchor = plain_gram(plain_words(text)[:SHORTEST])
-            by_anchor.setdefault(anchor, []).append(number)
-        keys = np.array(sorted(by_anchor), dtype=np.uint64)
-        return Lookup(keys), by_anchor
+            parts = plain_words(text)
+            found.setdefault(len(parts), {}).setdefault(plain_gram(parts), []).append(number)
+        return {
+            count: (Lookup(np.array(sorted(by_words), dtype=np.uint64)), by_words)
+            for count, by_words in sorted(found.items())
+        }
 
     def check(self, texts: Sequence[str], found: Words) -> list[Hit]:
         """At most one hit for each text; `found` are the words of `texts`."""
@@ -178,26 +187,30 @@ class Decontaminator:
                 )
 
     def _check_short(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
-        lookup, by_anchor = self._anchors
-        values, first = grams(found, SHORTEST)
-        places, keys = lookup.find(values)
-        candidates = {
-            (int(found.text[first[p]]), int(k)) for p, k in zip(places, keys, strict=True)
-        }
         collapsed: dict[int, bytes] = {}
-        for text, key in sorted(candidates):
+        for text, number in sorted(self._short_candidates(found)):
             if text in hits:
                 continue
             if text not in collapsed:
                 collapsed[text] = _collapse(texts[text])
-            for number in by_anchor[int(lookup.keys[key])]:
-                wanted, problem = self.short[number]
-                if _stands_in(wanted, collapsed[text]):
-                    shared = wanted.decode("utf-8", "replace")
-                    hits[text] = Hit(
-                        text=text, problem=self.problems[problem], rule="exact", shared=shared
-                    )
-                    break
+            wanted, problem = self.short[number]
+            if _stands_in(wanted, collapsed[text]):
+                shared = wanted.decode("utf-8", "replace")
+                hits[text] = Hit(
+                    text=text, problem=self.problems[problem], rule="exact", shared=shared
+                )
+
+    def _short_candidates(self, found: Words) -> set[tuple[int, int]]:
+        """(text, short string) where all the string's words stand in a row in the text."""
+        values, first = grams(found, SHORTEST)
+        starts = first[self._anchors.find(values)[0]]
+        candidates: set[tuple[int, int]] = set()
+        for count, (lookup, by_words) in self._by_words.items():
+            values, first = grams_at(found, starts, count)
+            for place, key in zip(*lookup.find(values), strict=True):
+                text = int(found.text[first[place]])
+                candidates.update((text, n) for n in by_words[int(lookup.keys[key])])
+        return candidates
 
     def _check_renamed(self, renamed: Renamed, texts: Sequence[str], hits: dict[int, Hit]) -> None:
         left = [number for number in range(len(texts)) if number not in hits]
