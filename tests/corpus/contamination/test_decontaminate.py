@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codekiln.corpus.contamination import testdata
-from codekiln.corpus.contamination.decontaminate import Decontaminator, Hit, Lookup
+from codekiln.corpus.contamination.decontaminate import Decontaminator, Hit
+from codekiln.corpus.contamination.lookup import Lookup
 from codekiln.corpus.duplicates.grams import blocks
 from codekiln.errors import BenchmarkError
 

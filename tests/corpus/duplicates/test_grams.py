@@ -10,6 +10,7 @@ from codekiln.corpus.duplicates.grams import (
     BLOCK_BYTES,
     blocks,
     grams,
+    grams_at,
     plain_gram,
     plain_words,
     words,
@@ -33,6 +34,16 @@ def test_grams_equal_the_definition(texts: list[str], n: int) -> None:
     values, first = grams(words([t.encode() for t in texts]), n)
     assert values.tolist() == definition(texts, n)
     assert len(first) == len(values)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(code, max_size=6), st.integers(1, 9), st.integers(1, 4))
+def test_grams_at_some_words_are_those_grams(texts: list[str], n: int, step: int) -> None:
+    found = words([t.encode() for t in texts])
+    values, first = grams(found, n)
+    wanted = {int(f): int(v) for v, f in zip(values, first, strict=True) if f % step == 0}
+    some, at = grams_at(found, np.arange(0, len(found.hashes), step), n)
+    assert dict(zip(at.tolist(), some.tolist(), strict=True)) == wanted
 
 
 @settings(max_examples=100, deadline=None)

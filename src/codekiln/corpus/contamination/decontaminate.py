@@ -12,6 +12,9 @@ The paper's rule, with its open points decided here:
   the report counts them, and `decontaminate_shortest` raises the 3, up to 10 for no such match.
 - Test strings of fewer than 3 words are not looked for.
 
+A second rule, which the paper does not have, finds solutions whose names were changed; it is off
+unless asked for (`renamed.py`).
+
 What else can hit a clean file: boilerplate inside the test data (licence texts, import blocks,
 prompt templates). The report names each file, the problem and the words they share.
 
@@ -29,12 +32,15 @@ import numpy as np
 import numpy.typing as npt
 
 from codekiln.corpus.contamination import testdata
+from codekiln.corpus.contamination.lookup import Lookup
+from codekiln.corpus.contamination.renamed import Renamed, tokens
 from codekiln.corpus.duplicates.grams import (
     Hashes,
     Indices,
     Words,
     blocks,
     grams,
+    grams_at,
     plain_gram,
     plain_words,
 )
@@ -52,32 +58,8 @@ class Hit:
 
     text: int
     problem: str
-    rule: Literal["10-gram", "exact"]
+    rule: Literal["10-gram", "exact", "renamed"]
     shared: str
-
-
-class Lookup:
-    """Which of many hashes are in a set: a bit table first, then a binary search.
-
-    Args:
-        keys: sorted, without repeats.
-    """
-
-    def __init__(self, keys: Hashes) -> None:
-        self.keys = keys
-        bits = max(10, (8 * len(keys)).bit_length())
-        self._shift = np.uint64(64 - bits)
-        self._table = np.zeros(1 << bits, dtype=np.bool_)
-        self._table[(keys >> self._shift).view(np.int64)] = True
-
-    def find(self, values: Hashes) -> tuple[Indices, Indices]:
-        """(places in `values`, places in `keys`) of all values that are in the set."""
-        maybe = np.flatnonzero(self._table[(values >> self._shift).view(np.int64)])
-        if not len(maybe):
-            return maybe, maybe
-        places = np.minimum(np.searchsorted(self.keys, values[maybe]), len(self.keys) - 1)
-        sure = self.keys[places] == values[maybe]
-        return maybe[sure], places[sure]
 
 
 class Decontaminator:
@@ -88,6 +70,7 @@ class Decontaminator:
         long_grams: sorted hashes of the 10-grams of long test strings.
         long_problems: for each, the number of the first problem that has it.
         short: (collapsed text, problem's number) of short test strings.
+        renamed: runs of the second rule, where it is asked for.
     """
 
     def __init__(
@@ -96,17 +79,22 @@ class Decontaminator:
         long_grams: Hashes,
         long_problems: Indices,
         short: Sequence[tuple[bytes, int]],
+        renamed: Renamed | None = None,
     ) -> None:
         self.problems = list(problems)
         self.long_grams, self.long_problems = long_grams, long_problems
         self.short = list(short)
+        self.renamed = renamed
 
     @classmethod
-    def load(cls, locations: Iterable[str], *, shortest: int = SHORTEST) -> Decontaminator:
+    def load(
+        cls, locations: Iterable[str], *, shortest: int = SHORTEST, renamed: int = 0
+    ) -> Decontaminator:
         """Read the files and folders that the user names.
 
         Args:
             shortest: words from which on a short string is looked for, at least 3.
+            renamed: tokens in a run of the second rule; 0 is without it.
 
         Raises:
             BenchmarkError: missing or damaged, or without any string of 3 words.
@@ -117,7 +105,7 @@ class Decontaminator:
             for file in files:
                 pairs += testdata.strings(file)
                 shown.advance(file.stat().st_size)
-        found = cls.from_strings(pairs, shortest=shortest)
+        found = cls.from_strings(pairs, shortest=shortest, renamed=renamed)
         if files and not len(found.long_grams) and not found.short:
             raise BenchmarkError(
                 ", ".join(map(str, files)), got="no text of 3 words", wanted=testdata.WANTED
@@ -126,7 +114,7 @@ class Decontaminator:
 
     @classmethod
     def from_strings(
-        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST
+        cls, pairs: Iterable[tuple[str, str]], *, shortest: int = SHORTEST, renamed: int = 0
     ) -> Decontaminator:
         """From (problem, text); a text that stands in several problems counts for the first."""
         problems: dict[str, int] = {}
@@ -148,21 +136,31 @@ class Decontaminator:
             long.append(values[worth])
             long_problems.append(owners[numbers][found.text[first[worth]]])
         keys, places = np.unique(np.concatenate(long), return_index=True)
-        return cls(list(problems), keys, np.concatenate(long_problems)[places], list(short.items()))
+        runs = Renamed.from_texts(encoded, owners, renamed) if renamed else None
+        long_owners = np.concatenate(long_problems)[places]
+        return cls(list(problems), keys, long_owners, list(short.items()), runs)
 
     @cached_property
     def _long(self) -> Lookup:
         return Lookup(self.long_grams)
 
     @cached_property
-    def _anchors(self) -> tuple[Lookup, dict[int, list[int]]]:
-        """Short strings by their first three words."""
-        by_anchor: dict[int, list[int]] = {}
+    def _anchors(self) -> Lookup:
+        """The first three words of short strings."""
+        anchors = {plain_gram(plain_words(text)[:SHORTEST]) for text, _ in self.short}
+        return Lookup(np.array(sorted(anchors), dtype=np.uint64))
+
+    @cached_property
+    def _by_words(self) -> dict[int, tuple[Lookup, dict[int, list[int]]]]:
+        """Short strings by their number of words and by all of them."""
+        found: dict[int, dict[int, list[int]]] = {}
         for number, (text, _) in enumerate(self.short):
-            anchor = plain_gram(plain_words(text)[:SHORTEST])
-            by_anchor.setdefault(anchor, []).append(number)
-        keys = np.array(sorted(by_anchor), dtype=np.uint64)
-        return Lookup(keys), by_anchor
+            parts = plain_words(text)
+            found.setdefault(len(parts), {}).setdefault(plain_gram(parts), []).append(number)
+        return {
+            count: (Lookup(np.array(sorted(by_words), dtype=np.uint64)), by_words)
+            for count, by_words in sorted(found.items())
+        }
 
     def check(self, texts: Sequence[str], found: Words) -> list[Hit]:
         """At most one hit for each text; `found` are the words of `texts`."""
@@ -171,6 +169,8 @@ class Decontaminator:
             self._check_long(texts, found, hits)
         if self.short:
             self._check_short(texts, found, hits)
+        if self.renamed is not None:
+            self._check_renamed(self.renamed, texts, hits)
         return [hits[text] for text in sorted(hits)]
 
     def _check_long(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
@@ -187,26 +187,41 @@ class Decontaminator:
                 )
 
     def _check_short(self, texts: Sequence[str], found: Words, hits: dict[int, Hit]) -> None:
-        lookup, by_anchor = self._anchors
-        values, first = grams(found, SHORTEST)
-        places, keys = lookup.find(values)
-        candidates = {
-            (int(found.text[first[p]]), int(k)) for p, k in zip(places, keys, strict=True)
-        }
         collapsed: dict[int, bytes] = {}
-        for text, key in sorted(candidates):
+        for text, number in sorted(self._short_candidates(found)):
             if text in hits:
                 continue
             if text not in collapsed:
                 collapsed[text] = _collapse(texts[text])
-            for number in by_anchor[int(lookup.keys[key])]:
-                wanted, problem = self.short[number]
-                if _stands_in(wanted, collapsed[text]):
-                    shared = wanted.decode("utf-8", "replace")
-                    hits[text] = Hit(
-                        text=text, problem=self.problems[problem], rule="exact", shared=shared
-                    )
-                    break
+            wanted, problem = self.short[number]
+            if _stands_in(wanted, collapsed[text]):
+                shared = wanted.decode("utf-8", "replace")
+                hits[text] = Hit(
+                    text=text, problem=self.problems[problem], rule="exact", shared=shared
+                )
+
+    def _short_candidates(self, found: Words) -> set[tuple[int, int]]:
+        """(text, short string) where all the string's words stand in a row in the text."""
+        values, first = grams(found, SHORTEST)
+        starts = first[self._anchors.find(values)[0]]
+        candidates: set[tuple[int, int]] = set()
+        for count, (lookup, by_words) in self._by_words.items():
+            values, first = grams_at(found, starts, count)
+            for place, key in zip(*lookup.find(values), strict=True):
+                text = int(found.text[first[place]])
+                candidates.update((text, n) for n in by_words[int(lookup.keys[key])])
+        return candidates
+
+    def _check_renamed(self, renamed: Renamed, texts: Sequence[str], hits: dict[int, Hit]) -> None:
+        left = [number for number in range(len(texts)) if number not in hits]
+        found = tokens(texts[number].encode("utf-8", "surrogatepass") for number in left)
+        for place, (problem, first) in renamed.find(found).items():
+            hits[left[place]] = Hit(
+                text=left[place],
+                problem=self.problems[problem],
+                rule="renamed",
+                shared=found.excerpt(first, renamed.length)[:EXCERPT],
+            )
 
 
 def _with_letters(texts: Sequence[bytes], n: int) -> npt.NDArray[np.bool_]:

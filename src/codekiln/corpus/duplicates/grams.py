@@ -124,6 +124,16 @@ def grams(found: Words, n: int) -> tuple[Hashes, Indices]:
     return values[first], first
 
 
+def grams_at(found: Words, first: Indices, n: int) -> tuple[Hashes, Indices]:
+    """As `grams`, of those n-grams alone that begin at the words `first`."""
+    first = first[first + n <= len(found.hashes)]
+    first = first[found.text[first] == found.text[first + n - 1]]
+    values = found.hashes[first]
+    for word in range(1, n):
+        values = values * np.uint64(_BASE) + found.hashes[first + word]
+    return values, first
+
+
 def _join(hashes: Hashes, n: int) -> Hashes:
     """Polynomials of n hashes in a row, by doubling: n = 10 takes 4 passes instead of 9."""
     power, length = hashes, 1

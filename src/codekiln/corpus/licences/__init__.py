@@ -1,0 +1,1 @@
+"""Under which licence a repository and each of its files stand."""
