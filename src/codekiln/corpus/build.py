@@ -37,6 +37,7 @@ from codekiln.corpus.plan import (
     make_plan,
     none_left,
 )
+from codekiln.corpus.privacy.optout import OptOut
 from codekiln.corpus.quality.model import MODEL, load
 from codekiln.corpus.quality.syntax import versions
 from codekiln.corpus.reports.report import BuildReport, summarise
@@ -100,8 +101,11 @@ def build(
             seed=seed,
             stages=out / STAGES,
             test_data=Decontaminator.load(
-                settings.decontaminate, shortest=settings.decontaminate_shortest
+                settings.decontaminate,
+                shortest=settings.decontaminate_shortest,
+                renamed=settings.contamination.renamed,
             ),
+            opted_out=_opted_out(settings),
             alone=len(plan.sources) == 1,
         )
         workers = Workers(engine=engine, count=processes)
@@ -110,6 +114,8 @@ def build(
 
 def _made_from(settings: CorpusSettings, seed: int) -> str:
     """What every piece of the first step depends on, beside its repositories."""
+    opt_out = settings.privacy.opt_out
+    _opted_out(settings)  # refused here if it can't be read
     test_files = [f for place in settings.decontaminate for f in testdata.files_of(place)]
     return fingerprint(
         {
@@ -117,9 +123,15 @@ def _made_from(settings: CorpusSettings, seed: int) -> str:
             "settings": settings.reading(),
             "seed": seed,
             "screen": _screen(settings),
+            "opted out": opt_out and fingerprint_file(Path(opt_out).expanduser()),
             "test data": [fingerprint_file(file) for file in test_files],
         }
     )
+
+
+def _opted_out(settings: CorpusSettings) -> OptOut:
+    place = settings.privacy.opt_out
+    return OptOut.load(Path(place).expanduser()) if place else OptOut()
 
 
 def _screen(settings: CorpusSettings) -> Any:

@@ -7,8 +7,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from codekiln import registry
+from codekiln.corpus.contamination.settings import ContaminationSettings
+from codekiln.corpus.licences.settings import LicenceSettings
 from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.corpus.ordering.order import Order
+from codekiln.corpus.privacy.settings import PrivacySettings
 from codekiln.corpus.quality.settings import QualitySettings
 from codekiln.corpus.sources.metadata import CANDIDATES
 from codekiln.corpus.sources.text_settings import TextSource
@@ -18,7 +21,7 @@ from codekiln.recipe import Settings
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
 # Settings that act when documents are composed, and such as no piece of work depends on by
 # itself: changing them reads nothing again.
-COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit", "quality"}
+COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit", "quality", "licences"}
 GLOBAL = {
     *("repositories", "row_columns", "row_memory_bytes", "metadata_file"),
     *("text", "mixture", "dedup_threshold"),
@@ -56,6 +59,18 @@ class CorpusSettings(Settings):
     quality: QualitySettings = Field(
         default_factory=lambda: QualitySettings.model_validate({}),
         description="which files are dropped for how they are made",
+    )
+    licences: LicenceSettings = Field(
+        default_factory=lambda: LicenceSettings.model_validate({}),
+        description="which licences a file may stand under",
+    )
+    privacy: PrivacySettings = Field(
+        default_factory=lambda: PrivacySettings.model_validate({}),
+        description="secrets and personal data that are redacted, and who is left out",
+    )
+    contamination: ContaminationSettings = Field(
+        default_factory=lambda: ContaminationSettings.model_validate({}),
+        description="test data looked for beyond the paper's rule",
     )
     languages: list[str] = Field(
         ["v1"],

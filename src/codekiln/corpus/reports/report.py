@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from codekiln.corpus.contamination.by_problem import merge
 from codekiln.corpus.steps.compose import DUPLICATE
 from codekiln.errors import SourceError
 from codekiln.storage import read_json, write_json
@@ -16,6 +17,7 @@ REPORT = "report.json"
 NEAR_DUPLICATE = DUPLICATE["repository"]
 EXAMPLES = 3
 TOP = 20
+MOST_PROBLEMS = 2000
 
 Row = dict[str, Any]
 
@@ -44,8 +46,9 @@ class BuildReport:
             problem: documents).
         mixture: components, caps, limited_by, unwanted, as `mixture.mix.Mixture` has them; empty
             where every document is taken once.
+        privacy: opted_out (repositories), redacted (by placeholder), by_rule, examples (masked).
         contamination: files, problems (by problem: files), exact (by short string: files),
-            examples.
+            examples, by_problem (files, rules, examples of each).
         order: kind, edges, violations (share of edges whose dependency comes later), cut_edges
             (between samples, because these have a limit), documents, single_file (documents of one
             file), unscanned (files whose references could not be read).
@@ -69,6 +72,7 @@ class BuildReport:
     near_duplicates: list[Row]
     texts: Row
     mixture: Row
+    privacy: Row
     contamination: Row
     order: Row
     run: Row
@@ -166,6 +170,7 @@ def summarise(
         near_duplicates=list(duplicates),
         texts=_texts(texts, text_duplicates),
         mixture=mixture,
+        privacy=_privacy(built),
         contamination=_contamination(built),
         order=_order(built, kept, order),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
@@ -243,10 +248,29 @@ def _contamination(built: list[Row]) -> Row:
         exact.update(facts["exact"])
         hits = facts["hits"][: TOP - len(examples)]
         examples += [{"repository": facts["name"], **hit} for hit in hits]
+    merged = merge((facts["name"], facts["by_problem"]) for facts in built)
     return {
         "files": problems.total(),
         "problems": dict(problems.most_common(TOP)),
         "exact": dict(exact.most_common(TOP)),
+        "examples": examples,
+        "by_problem": dict(list(merged.items())[:MOST_PROBLEMS]),
+    }
+
+
+def _privacy(built: list[Row]) -> Row:
+    kinds: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    examples: list[Row] = []
+    for facts in built:
+        kinds.update(facts["redacted"])
+        rules.update(facts["redacted_by"])
+        shown = facts["redactions"][: TOP - len(examples)]
+        examples += [{"repository": facts["name"], **one} for one in shown]
+    return {
+        "opted_out": [facts["name"] for facts in built if facts.get("opted_out")],
+        "redacted": dict(kinds.most_common()),
+        "by_rule": dict(rules.most_common()),
         "examples": examples,
     }
 

@@ -100,6 +100,8 @@ def _overview(report: BuildReport) -> Table:
         "held out are": _held_out(report),
         "order": f"{order['kind']}: {order['edges']} dependencies, "
         f"{order['violations']:.1%} of them backwards",
+        "redacted": ", ".join(f"{n} {kind}" for kind, n in report.privacy["redacted"].items())
+        or "nothing",
         "took": f"{human_seconds(run['seconds'])}, {run['megabytes_per_cpu_second']} MB a CPU "
         f"second, at most {human_count(run['peak_memory_bytes'])} bytes of memory a process",
     }

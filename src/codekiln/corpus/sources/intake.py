@@ -7,8 +7,11 @@ file costs nothing. Whatever is not kept is counted under a named reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from codekiln.corpus.licences.detect import is_evidence
+from codekiln.corpus.privacy.optout import REASON as OPTED_OUT
 from codekiln.corpus.sources.declared import declared_licence
 from codekiln.corpus.sources.decode import decode
 from codekiln.corpus.sources.metadata import Metadata, archive_date
@@ -55,6 +58,7 @@ class Limits:
         max_expansion: an archive that expands by more than this factor is refused (from 16 MiB
             expanded on: below that it can do no harm).
         max_files: an archive with more members is refused.
+        refuse: content, by its bytes, whose author wants it left out.
     """
 
     max_file_bytes: int = 1 << 20
@@ -62,6 +66,7 @@ class Limits:
     max_expanded_bytes: int = 16 << 30
     max_expansion: float = 200.0
     max_files: int = 2_000_000
+    refuse: Callable[[bytes], bool] | None = None
 
 
 _LFS_START = b"version https://git-lfs.github.com/spec/"
@@ -77,8 +82,9 @@ class Tally:
     `dropped`, `dropped_bytes` and `examples` (the first paths) are by reason. A folder that is
     not entered counts as one file of no bytes. `empty_paths` are those of the empty files: no
     text to learn from, but an empty `__init__.py` makes a package. `build_files` are the texts
-    of files such as go.mod by path, whether they are kept or not. `newest` is the latest date
-    of a member (an archive's), in seconds since 1970; `licences` are those which descriptions
+    of files such as go.mod by path, whether they are kept or not; `evidence` those of files
+    that tell the licence. `newest` is the latest date of a member (an archive's), in seconds since
+    1970; `licences` are those which descriptions
     such as package.json name, by path.
     """
 
@@ -88,6 +94,7 @@ class Tally:
     dropped_bytes: Counter[str] = field(default_factory=Counter)
     empty_paths: list[str] = field(default_factory=list)
     build_files: dict[str, str] = field(default_factory=dict)
+    evidence: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     newest: float | None = None
     licences: dict[str, str] = field(default_factory=dict)
@@ -133,7 +140,7 @@ class Intake:
 
     def admit(self, path: str, size: int) -> bool:
         """Whether a file is worth reading, by path and size (bytes); counts it if not."""
-        if not may_detect(path) and not is_build_file(path):
+        if not (may_detect(path) or is_build_file(path) or is_evidence(path)):
             self.tally.drop(UNKNOWN, path, size)
         elif not usable_name(path):
             self.tally.drop(UNUSABLE_NAME, path, size)
@@ -156,12 +163,17 @@ class Intake:
         if size < _LFS_BYTES and data.startswith(_LFS_START):
             self.tally.drop(LFS_POINTER, path, size)
             return None
+        if self.limits.refuse is not None and self.limits.refuse(data):
+            self.tally.drop(OPTED_OUT, path, size)
+            return None
         text, problem = decode(data)
         if text is None:
             self.tally.drop(problem, path, size)
             return None
         if is_build_file(path):
             self.tally.build_files[path] = text
+        if is_evidence(path):
+            self.tally.evidence[path] = text
         language = detect(path, text)
         if language is None:
             self.tally.drop(UNKNOWN, path, size)

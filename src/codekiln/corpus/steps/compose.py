@@ -18,6 +18,8 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from codekiln.corpus.duplicates.units import components
+from codekiln.corpus.licences.expression import NOASSERTION
+from codekiln.corpus.licences.settings import reason as licence_reason
 from codekiln.corpus.ordering.documents import Arrangement, arrange, drafts
 from codekiln.corpus.ordering.graph import Edge, Graph
 from codekiln.corpus.plan import Source, chance
@@ -121,9 +123,21 @@ class _Composed:
         self.splits: dict[str, dict[str, int]] = {}
         self.lengths: Counter[int] = Counter()
         read, graph = _read(tables)
-        judged = self._drop(read, self._poor(tables, read))
+        allowed = self._drop(read, self._forbidden(read))
+        judged = self._drop(allowed, self._poor(tables, allowed))
         self.files = self._without_duplicates(judged, graph, duplicates)
         self.arrangement = self._arrange(graph)
+
+    def _forbidden(self, read: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+        """Why files are dropped for their licences, by path."""
+        settings = self.context.settings.licences
+        given = {row.licence or NOASSERTION for row in read.values()}
+        reasons = {licence: licence_reason(licence, settings) for licence in given}
+        return {
+            path: (reason, row.licence or "")
+            for path, row in read.items()
+            if (reason := reasons[row.licence or NOASSERTION]) is not None
+        }
 
     def _poor(self, tables: RepositoryTables, read: Collection[str]) -> dict[str, tuple[str, str]]:
         """Why files are dropped for their quality, by path."""
@@ -231,7 +245,7 @@ class _Composed:
             "dropped": self.drops.rows(),
             "files_dropped": self.dropped,
             "languages": self._by_language(),
-            "licences": dict(Counter(row.licence or "unknown" for row in self.files.values())),
+            "licences": dict(Counter(row.licence or NOASSERTION for row in self.files.values())),
             "edges": self.arrangement.edges,
             "violations": self.arrangement.violations,
             "cut_edges": self.arrangement.cut_edges,

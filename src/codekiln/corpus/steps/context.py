@@ -10,6 +10,7 @@ from typing import Any
 
 from codekiln.corpus.contamination.decontaminate import Decontaminator
 from codekiln.corpus.plan import Source
+from codekiln.corpus.privacy.optout import OptOut
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.processes import cpu_seconds, peak_memory_bytes
 
@@ -26,6 +27,7 @@ class Context:
     seed: int
     stages: Path
     test_data: Decontaminator
+    opted_out: OptOut
     alone: bool  # the build has one repository
 
 

@@ -1,7 +1,8 @@
 """What is found out about each file on its own, while a repository is read.
 
-In this order: is its language wanted, do the rules (§2.1) keep it, how well is it made (§2.4). What
-is dropped here has no text in `files.parquet`; what later settings may drop keeps it.
+In this order: is its language wanted; do the rules (§2.1) keep it; what is its licence; which
+secrets and personal data are in it, redacted from here on; how well is it made (§2.4). What is
+dropped here has no text in `files.parquet`; what later settings may drop keeps it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, Self
 import pyarrow as arrow
 
 from codekiln.corpus.filters import rules
+from codekiln.corpus.licences.detect import Licences
 from codekiln.corpus.plan import Source
+from codekiln.corpus.privacy.redact import Hit, redact
 from codekiln.corpus.quality.judge import schema as signals_schema
 from codekiln.corpus.quality.screen import Screen
 from codekiln.corpus.sources.read import Reading
@@ -37,7 +40,7 @@ class Inspected:
     detail: str | None = None
     digest: bytes | None = None
     licence: str | None = None
-    redacted: int = 0
+    redactions: tuple[Hit, ...] = ()
     signals: tuple[float | str | None, ...] = ()
 
     def row(self, repository: int) -> tuple[Any, ...]:
@@ -49,7 +52,7 @@ class Inspected:
             self.size,
             self.digest,
             self.licence,
-            self.redacted,
+            len(self.redactions),
             self.reason,
             self.detail,
             *(self.signals or NO_SIGNALS),
@@ -67,6 +70,7 @@ class Inspector:
     def __init__(self, context: Context) -> None:
         settings = context.settings
         self._languages = select(settings.languages)
+        self._privacy = settings.privacy
         self._screen = Screen(settings.quality) if settings.quality.enabled else None
 
     @staticmethod
@@ -78,8 +82,21 @@ class Inspector:
         """All decoded files of a repository, in path order."""
         rows = [self._inspect(file) for file in reading]
         rows.sort(key=lambda row: row.file.path)
-        self._measure([row for row in rows if row.reason is None])
+        kept = [row for row in rows if row.reason is None]
+        stated = source.metadata.or_else(reading.metadata).licence
+        licences = Licences(reading.tally.evidence, stated)
+        for row in kept:
+            row.licence = licences.of(row.file.path, row.file.text).expression
+            self._redact(row)
+        self._measure(kept)
         return rows
+
+    def _redact(self, row: Inspected) -> None:
+        if self._privacy.redacts:
+            found = redact(row.file.text, self._privacy, language=row.file.language)
+            if found.hits:
+                row.file = replace(row.file, text=found.text)
+                row.redactions = tuple(found.hits)
 
     def _inspect(self, file: SourceFile) -> Inspected:
         found = Inspected(file=file, size=byte_count(file.text))

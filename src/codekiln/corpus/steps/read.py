@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from codekiln.corpus.contamination.by_problem import hits_by_problem
 from codekiln.corpus.contamination.decontaminate import Hit
 from codekiln.corpus.duplicates.grams import blocks
 from codekiln.corpus.duplicates.sketch import Sketches
@@ -77,6 +78,8 @@ def read_batch(
 def _read_one(
     context: Context, inspector: Inspector, source: Source, number: int, out: _Output
 ) -> Facts:
+    if context.opted_out.repository(source.name, source.family, source.location):
+        return _opted_out(source)
     try:
         read = _Repository(context, inspector, source)
     except (CodekilnError, OSError) as error:
@@ -86,6 +89,23 @@ def _read_one(
         return _failed(source, f"{source.location}: {type(error).__name__}: {error}")
     read.write(number, out)
     return read.facts()
+
+
+def _opted_out(source: Source) -> Facts:
+    """Facts of a repository whose owner wants it left out: it is not even opened again."""
+    tables = ("dropped", "problems", "exact", "by_problem", "redacted", "redacted_by")
+    return {
+        "name": source.name,
+        "family": source.family,
+        "location": source.location,
+        "revision": source.revision,
+        **dict.fromkeys(("stars", "updated", "fork_of")),
+        **dict.fromkeys(("files_seen", "bytes_read", "kept", "unscanned"), 0),
+        **{name: {} for name in tables},
+        "hits": [],
+        "redactions": [],
+        "opted_out": True,
+    }
 
 
 def _failed(source: Source, problem: str) -> Facts:
@@ -100,6 +120,7 @@ class _Repository:
         limits = Limits(
             max_file_bytes=settings.max_file_bytes,
             max_repository_bytes=settings.max_repository_bytes,
+            refuse=context.opted_out.content if context.opted_out.by_content else None,
         )
         self.context, self.source = context, source
         self.reading = open_repository(source.location, limits=limits)
@@ -191,6 +212,7 @@ class _Repository:
             "kept": len(kept),
             "dropped": _read_drops(self.reading) | _drops(self.rows),
             "unscanned": len(self.graph.failed),
+            **_redactions(self.rows),
             **_contamination(self.hits),
         }
 
@@ -217,15 +239,35 @@ def _drops(rows: Iterable[Inspected]) -> dict[str, Facts]:
     return drops.rows()
 
 
+def _redactions(rows: Iterable[Inspected]) -> dict[str, Any]:
+    """What was redacted, by placeholder and by rule, with masked examples."""
+    kinds: Counter[str] = Counter()
+    found_by: Counter[str] = Counter()
+    examples: list[dict[str, str]] = []
+    for row in rows:
+        for hit in row.redactions:
+            kinds[hit.kind] += 1
+            found_by[hit.rule] += 1
+            if len(examples) < EXAMPLE_HITS:
+                examples.append({"path": row.file.path, "rule": hit.rule, "preview": hit.preview})
+    return {"redacted": dict(kinds), "redacted_by": dict(found_by), "redactions": examples}
+
+
 def _contamination(hits: Iterable[tuple[str, Hit]]) -> dict[str, Any]:
     problems: Counter[str] = Counter()
     exact: Counter[str] = Counter()
     examples: list[dict[str, str]] = []
-    for path, hit in hits:
+    pairs = list(hits)
+    for path, hit in pairs:
         problems[hit.problem] += 1
         exact[hit.shared] += hit.rule == "exact"
         if len(examples) < EXAMPLE_HITS:
             examples.append(
                 {"path": path, "problem": hit.problem, "rule": hit.rule, "shared": hit.shared}
             )
-    return {"hits": examples, "problems": dict(problems), "exact": dict(+exact)}
+    return {
+        "hits": examples,
+        "problems": dict(problems),
+        "exact": dict(+exact),
+        "by_problem": hits_by_problem(pairs),
+    }

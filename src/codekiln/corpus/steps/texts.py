@@ -22,6 +22,7 @@ from codekiln.corpus.duplicates.sketch import Sketches
 from codekiln.corpus.duplicates.units import Unit, UnitWriter
 from codekiln.corpus.ordering.documents import digest
 from codekiln.corpus.plan import chance
+from codekiln.corpus.privacy.redact import redact
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.sources.intake import Tally
 from codekiln.corpus.sources.text import TextBatch, expand_text, read_documents, split_batches
@@ -100,11 +101,14 @@ class _Texts:
         self.problems: Counter[str] = Counter()
         self.exact: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
+        self.redacted: Counter[str] = Counter()
 
     def write(self, writer: DocumentWriter, units: UnitWriter) -> None:
         """Write the documents, and what duplicates are found by."""
+        settings = self.context.settings
         for documents in _chunks(read_documents(self.piece.source, self.piece.batch, self.tally)):
-            settings = self.context.settings
+            if settings.privacy.redacts:
+                documents = [self._redacted(document) for document in documents]
             sketches = Sketches(settings.dedup_permutations, settings.dedup_shingle, each=True)
             encoded = [document.text.encode() for document in documents]
             bad = self._compare(documents, encoded, sketches)
@@ -119,6 +123,11 @@ class _Texts:
                         bytes=len(encoded[number]),
                     )
                     units.add(0, unit, sketches.signature([str(number)]))
+
+    def _redacted(self, document: Document) -> Document:
+        found = redact(document.text, self.context.settings.privacy)
+        self.redacted.update(hit.kind for hit in found.hits)
+        return replace(document, text=found.text) if found.hits else document
 
     def _compare(
         self, documents: list[Document], encoded: list[bytes], sketches: Sketches
@@ -152,6 +161,7 @@ class _Texts:
             "documents": tally.kept,
             "bytes_read": tally.kept_bytes,
             "kinds": dict(self.kinds),
+            "redacted": dict(self.redacted),
             "dropped": {
                 reason: {
                     "files": count,
