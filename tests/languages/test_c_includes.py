@@ -22,8 +22,10 @@ from codekiln.types import SourceFile
         ('#include_next "a.h"', [("a.h", False)]),
         ('#import "a.h"', [("a.h", False)]),
         ('#define F "a.h"\n#include F', [("a.h", False)]),
-        ("#ifdef X\n#define F <a.h>\n#else\n# define  F  \"b.h\"\n#endif\n#include F\n#include F",
-         [("a.h", True), ("b.h", False)]),
+        (
+            '#ifdef X\n#define F <a.h>\n#else\n# define  F  "b.h"\n#endif\n#include F\n#include F',
+            [("a.h", True), ("b.h", False)],
+        ),
         ('#if __has_include("a.h")\n#include "a.h"\n#endif', [("a.h", False)]),
         ('/* c */ #include "a.h"', [("a.h", False)]),
         ('/*\n * c\n */#include "a.h"\r\n#include "b.h"\r\n', [("a.h", False), ("b.h", False)]),
@@ -118,7 +120,9 @@ def test_what_only_another_platform_s_folder_holds_is_conditional() -> None:
     ours = [("x/y/config.h", "include")]
     assert needs(paths + " x/y/config.h", "src/a.c", '#include "config.h"\n') == ours
     paths = "win/src/a.c win/inc2/config.h windows/b.h"
-    assert needs(paths, "win/src/a.c", '#include "config.h"\n') == [("win/inc2/config.h", "include")]
+    assert needs(paths, "win/src/a.c", '#include "config.h"\n') == [
+        ("win/inc2/config.h", "include")
+    ]
     assert needs(paths, "win/src/a.c", '#include "windows/b.h"\n') == [("windows/b.h", "include")]
 
 

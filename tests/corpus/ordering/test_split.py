@@ -111,7 +111,12 @@ def test_a_file_over_the_limit_stands_alone() -> None:
 
 
 def test_tokens_are_estimated_by_bytes_and_rounded_up() -> None:
-    assert estimated_tokens({"a": 0, "b": 1, "c": 7, "d": 8}, 3.5) == {"a": 0, "b": 1, "c": 2, "d": 3}
+    assert estimated_tokens({"a": 0, "b": 1, "c": 7, "d": 8}, 3.5) == {
+        "a": 0,
+        "b": 1,
+        "c": 2,
+        "d": 3,
+    }
 
 
 def test_empty_files_without_end_and_a_hub_take_near_linear_time() -> None:
