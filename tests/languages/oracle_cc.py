@@ -7,7 +7,7 @@ went: the direct needs of each file. Both see one configuration: this machine, w
 
 from __future__ import annotations
 
-import os
+import posixpath
 import re
 import subprocess
 from collections.abc import Iterable, Set
@@ -22,7 +22,7 @@ def reads(root: Path, command: list[str], source: str) -> set[str]:
     call = [*command, "-MM", source]
     text = subprocess.run(call, cwd=root, capture_output=True, text=True, check=True).stdout
     words = text.replace("\\\n", " ").split(":", 1)[1].split()
-    inside = {os.path.normpath(word) for word in words}
+    inside = {posixpath.normpath(word) for word in words}
     return {path for path in inside if not path.startswith(("/", ".."))} - {source}
 
 
@@ -46,10 +46,10 @@ def directives(root: Path, command: list[str], source: str) -> set[tuple[str, st
         marker = _MARKER.match(line)
         include = _INCLUDE.match(line)
         if marker and " 1" in marker[2]:
-            inner = os.path.normpath(marker[1])
+            inner = posixpath.normpath(marker[1])
             if pending:
                 found.add((stack[-1], inner))
-                entered[os.path.dirname(stack[-1]), pending] = inner
+                entered[posixpath.dirname(stack[-1]), pending] = inner
             stack.append(inner)
             pending = ""
         elif marker and " 2" in marker[2]:
@@ -71,10 +71,10 @@ def _meant(
     file: str, name: str, entered: dict[tuple[str, str], str], everything: Set[str]
 ) -> Iterable[str]:
     """What a skipped include stands for: a file read before, beside it or elsewhere."""
-    beside = os.path.normpath(os.path.join(os.path.dirname(file), name))
+    beside = posixpath.normpath(posixpath.join(posixpath.dirname(file), name))
     if beside in everything:
         return [beside]
-    known = entered.get((os.path.dirname(file), name))
+    known = entered.get((posixpath.dirname(file), name))
     if known:
         return [known]
     return {path for (_, asked), path in entered.items() if asked == name}

@@ -17,19 +17,19 @@ _CPP_SUFFIXES = (
     ".cc", ".cpp", ".cxx", ".c++", ".cp", ".C", ".hpp", ".hh", ".hxx", ".h++", ".ipp", ".tpp",
 )  # fmt: skip
 
+_ALWAYS_ONE = """
+linux __linux __linux__ __gnu_linux__ unix __unix __unix__ __ELF__ __LP64__ _LP64 __x86_64__
+__x86_64 __amd64__ __amd64 __SSE__ __SSE2__ __STDC__ __STDC_HOSTED__ __GCC_HAVE_DWARF2_CFI_ASM
+"""
+_BY_VERSION = """
+__GNUC__ __GNUC_MINOR__ __GNUC_PATCHLEVEL__ __GLIBC__ __GLIBC_MINOR__ __GNU_LIBRARY__ __VERSION__
+__FILE__ __LINE__ __DATE__ __TIME__ __COUNTER__ __has_include __has_attribute __has_builtin
+INT_MAX UINT_MAX LONG_MAX SIZE_MAX
+"""
 # Defined; with the value, or None where it differs by version or flag.
 DEFINED: dict[str, int | None] = {
-    **dict.fromkeys(
-        "linux __linux __linux__ __gnu_linux__ unix __unix __unix__ __ELF__ __LP64__ _LP64 "
-        "__x86_64__ __x86_64 __amd64__ __amd64 __SSE__ __SSE2__ __STDC__ __STDC_HOSTED__ "
-        "__GCC_HAVE_DWARF2_CFI_ASM".split(),
-        1,
-    ),
-    **dict.fromkeys(
-        "__GNUC__ __GNUC_MINOR__ __GNUC_PATCHLEVEL__ __GLIBC__ __GLIBC_MINOR__ __GNU_LIBRARY__ "
-        "__VERSION__ __FILE__ __LINE__ __DATE__ __TIME__ __COUNTER__ __has_include "
-        "__has_attribute __has_builtin INT_MAX UINT_MAX LONG_MAX SIZE_MAX".split()
-    ),
+    **dict.fromkeys(_ALWAYS_ONE.split(), 1),
+    **dict.fromkeys(_BY_VERSION.split()),
     "__CHAR_BIT__": 8,
     "__SIZEOF_SHORT__": 2,
     "__SIZEOF_INT__": 4,
@@ -64,7 +64,8 @@ __RTEMS__ __NUTTX__ __KLIBC__ __COSMOPOLITAN__ __redox__ __serenity__ __managarm
 """
 _COMPILERS = """
 _MSC_VER _MSC_FULL_VER _MSC_EXTENSIONS _MSVC_LANG _MSVC_TRADITIONAL _CHAR_UNSIGNED _CPPUNWIND
-__clang__ __clang_major__ __clang_minor__ __llvm__ __INTEL_COMPILER __ICC __ICL __INTEL_LLVM_COMPILER
+__clang__ __clang_major__ __clang_minor__ __llvm__ __INTEL_COMPILER __ICC __ICL
+__INTEL_LLVM_COMPILER
 __BORLANDC__ __TURBOC__ __CODEGEARC__ __WATCOMC__ __DMC__ __SC__ __ZTC__ __MWERKS__ __CWCC__
 __SUNPRO_C __SUNPRO_CC __HP_cc __HP_aCC __xlC__ __IBMC__ __IBMCPP__ __DECC __DECCXX __PGI
 __PGIC__ __NVCOMPILER __TINYC__ __LCC__ __PCC__ __POCC__ __ORANGEC__ __CC_ARM __ARMCC_VERSION

@@ -84,16 +84,16 @@ def _pyproject(text: str) -> Iterator[Place]:
         yield from _any(map(parent, table.get("packages", ())))
     yield from _any(map(parent, _listed(_at(tool, "scikit-build.wheel").get("packages", ()))))
     yield from _any(_listed(_at(tool, "pytest.ini_options").get("pythonpath", ())))
-    for table, key in (
+    for place, key in (
         ("pdm.build", "package-dir"),
         ("uv.build-backend", "module-root"),
         ("maturin", "python-source"),
     ):
-        if key in _at(tool, table):
-            yield "", _at(tool, table)[key]
+        if key in _at(tool, place):
+            yield "", _at(tool, place)[key]
 
 
-def _at(table: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+def _at(table: dict[str, Any], place: str) -> dict[str, Any]:
     """A table within a table, empty where there is none."""
     for name in place.split("."):
         table = table.get(name, {})
@@ -103,7 +103,7 @@ def _at(table: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 
 
 def _listed(value: object) -> list[str]:
-    return value.split() if isinstance(value, str) else list(value)  # type: ignore[call-overload, no-any-return]
+    return value.split() if isinstance(value, str) else list(value)  # type: ignore[call-overload]
 
 
 def _any(folders: Iterable[str]) -> Iterator[Place]:

@@ -57,11 +57,11 @@ def split_all(
         graph: of the repository; edges that leave a sample don't count.
         limit: of a piece, at least 1. A file that exceeds it alone is a piece of its own.
     """
-    samples = [tuple(sample) for sample in samples if sample]
-    long = [s for s in samples if len(s) > 1 and sum(sizes[path] for path in s) > limit]
+    whole = [tuple(sample) for sample in samples if sample]
+    long = [s for s in whole if len(s) > 1 and sum(sizes[path] for path in s) > limit]
     earlier = _earlier(long, graph)
     pieces: list[tuple[str, ...]] = []
-    for sample in samples:
+    for sample in whole:
         if sample[0] in earlier:
             starts = _starts([sizes[path] for path in sample], earlier[sample[0]], limit)
             pieces += [sample[start:end] for start, end in pairwise([*starts, len(sample)])]
@@ -94,13 +94,14 @@ def _earlier(samples: Iterable[Sequence[str]], graph: Graph) -> dict[str, Earlie
     found: dict[str, Earlier] = {}
     where: dict[str, tuple[Earlier, int]] = {}
     for sample in samples:
-        found[sample[0]] = rows = [[] for _ in sample]
+        rows: Earlier = [[] for _ in sample]
+        found[sample[0]] = rows
         where.update((path, (rows, at)) for at, path in enumerate(sample))
     for edge in graph.edges if where else ():
-        rows, one = where.get(edge.source, (None, 0))
-        others, two = where.get(edge.target, (None, 0))
-        if rows is not None and rows is others:
-            rows[max(one, two)].append((min(one, two), FIRMNESS[edge.kind]))
+        one, two = where.get(edge.source), where.get(edge.target)
+        if one and two and one[0] is two[0]:
+            first, last = sorted((one[1], two[1]))
+            one[0][last].append((first, FIRMNESS[edge.kind]))
     return found
 
 
