@@ -168,3 +168,6 @@ def test_deep_nesting_and_many_computed_includes_take_linear_time() -> None:
     assert kinds(deep) == {"a": "include"}
     many = '#define F "a.h"\n#include F\n' * 50_000
     assert len(scan(many)) == 50_000
+    line = "#if X #include " * 100_000
+    assert scan(line) == []
+    assert kinds("#if " + "X || " * 100_000 + '1\n#include "a.h"') == {"a": "include"}

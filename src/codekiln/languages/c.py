@@ -43,6 +43,7 @@ from codekiln.languages.resolve import (
     shared_depth,
 )
 
+MANY = 1000  # files of one name: with more, none of them is meant for sure
 SEARCH_FOLDERS = ("include", "inc", "src", "source", "lib")
 _STANDARD_NAMES = """
 assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h math.h
@@ -141,9 +142,10 @@ class CResolver(ByReference):
             target = target[3:]
         name = target.rpartition("/")[2]
         ending = "/" + target
+        named = self._paths.by_name.get(name, ())
         hits = [
             (not _is_foreign(path, folder), shared_depth(parent(path), folder), path)
-            for path in self._paths.by_name.get(name, ())
+            for path in (named if len(named) <= MANY else ())
             if path.endswith(ending) and path != following
         ]
         if not hits:

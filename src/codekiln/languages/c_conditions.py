@@ -81,14 +81,16 @@ class Conditionals:
         return int(known != word.endswith("ndef")), False
 
 
-@lru_cache(maxsize=20_000)
 def evaluate(expression: str, dialect: Dialect) -> tuple[Value, bool]:
     """The value of an `#if` expression, and whether no name stands in it.
 
     What is no expression (or one with `?:`, or a call of a macro) is unknown.
     """
-    if len(expression) > LONGEST:
-        return None, False
+    return (None, False) if len(expression) > LONGEST else _evaluate(expression, dialect)
+
+
+@lru_cache(maxsize=10_000)
+def _evaluate(expression: str, dialect: Dialect) -> tuple[Value, bool]:
     expression = _NOISE.sub(" ", expression)
     tokens = [(m[1], m[2], m[3] or m[4]) for m in _TOKEN.finditer(expression)]
     try:

@@ -16,11 +16,11 @@ from codekiln.languages.c_conditions import Branch, Conditionals
 from codekiln.languages.c_platform import Dialect
 from codekiln.languages.resolve import Reference, ReferenceKind
 
+DEEPEST = 200  # blanks before a directive
 _DIRECTIVE = re.compile(
     r"#[ \t]*(?:(include_next|include|import)|((?:el)?if(?:n?def)?|else|endif))(?!\w)"
 )
 _DIGRAPH = re.compile(r"^([ \t]*)(?:%:|\?\?=)", re.MULTILINE)
-_START = re.compile(r"[ \t\f\v]*\Z")
 _REST = re.compile(r"(?:[^\\\n]|\\[\s\S])*+")
 _TARGET = re.compile(r'[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>|([A-Za-z_]\w*))')
 _DEFINE = re.compile(r'#[ \t]*define[ \t]+(\w+)[ \t]+(?:"([^"\n]+)"|<([^>\n]+)>)')
@@ -113,13 +113,22 @@ class _Macros:
 
 
 def _starts_line(text: str, floor: int, at: int) -> bool:
-    """Whether only blanks and comments stand before `at`; a comment before it ends at `floor`."""
-    if at and text[at - 1] != "\n":
-        line = text.rfind("\n", 0, at) + 1
-        if not _START.match(text[max(line, floor) : at]):
+    """Whether only blanks and comments stand before `at`; a comment before it ends at `floor`.
+
+    Only so many blanks are looked at as a hand indents by, or one line without end would cost
+    the square of its length.
+    """
+    if not at or text[at - 1] == "\n":
+        line = at
+    else:
+        least = max(floor, at - DEEPEST)
+        before = text[least:at].rstrip(" \t\f\v")
+        if not before:
+            return least == floor
+        if before[-1] != "\n":
             return False
-        at = line
-    return at <= floor or text[at - 2 : at] != "\\\n"  # else a macro or a comment goes on
+        line = least + len(before)
+    return line <= floor or text[line - 2 : line] != "\\\n"  # else a macro or a comment goes on
 
 
 def _covers(text: str) -> Iterator[tuple[int, int]]:
