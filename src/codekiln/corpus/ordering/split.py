@@ -1,9 +1,9 @@
 """Samples over a limit of tokens, split at file borders where the fewest dependencies are cut.
 
 A corpus has no tokenizer yet: a size is an estimate, a file's bytes divided by the bytes that a
-token takes (`estimated_tokens`). For code and a tokenizer of its own, 3 to 4 bytes a token hold
-within a fifth; a piece may therefore exceed a limit counted in real tokens, by as much. Whoever
-must not exceed it takes fewer bytes a token.
+token takes (`estimated_tokens`). How far off that is depends on tokenizer and language; a piece
+may exceed a limit counted in real tokens by as much. Whoever must not exceed it measures the bytes
+per token of the own tokenizer, and takes fewer.
 
 A dependency is in reach if both files stand in the same piece. No file is repeated: the pieces,
 one after the other, are the sample. Where a file is needed in many pieces, the best cut keeps it
@@ -27,7 +27,7 @@ from math import inf
 
 from codekiln.corpus.ordering.graph import FIRMNESS, Graph
 
-BYTES_PER_TOKEN = 3.5
+BYTES_PER_TOKEN = 3.5  # a usual value for code, not measured on any tokenizer here
 
 
 def estimated_tokens(
