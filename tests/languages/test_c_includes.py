@@ -20,6 +20,13 @@ from codekiln.types import SourceFile
         ("#include <a/b.h>", [("a/b.h", True)]),
         ('  #  include"a.h" // why', [("a.h", False)]),
         ('#include_next "a.h"', [("a.h", False)]),
+        ('#import "a.h"', [("a.h", False)]),
+        ('#define F "a.h"\n#include F', [("a.h", False)]),
+        (
+            '#ifdef X\n#define F <a.h>\n#else\n# define  F  "b.h"\n#endif\n#include F\n#include F',
+            [("a.h", True), ("b.h", False)],
+        ),
+        ('#if __has_include("a.h")\n#include "a.h"\n#endif', [("a.h", False)]),
         ('/* c */ #include "a.h"', [("a.h", False)]),
         ('/*\n * c\n */#include "a.h"\r\n#include "b.h"\r\n', [("a.h", False), ("b.h", False)]),
         (
@@ -57,7 +64,8 @@ def test_directives(text: str, wanted: list[tuple[str, bool]]) -> None:
         '#if __has_include("a.h")\n#endif',
         'puts("#include <a.h>");',
         '#if 0\n#include "a.h"\n#endif',
-        "#import <Foundation.h>",
+        "#importer <Foundation.h>",
+        "#pragma include_alias(a.h)",
     ],
 )
 def test_what_is_no_directive(text: str) -> None:
@@ -88,6 +96,70 @@ def test_search_paths(paths: str, source: str, line: str, wanted: list[str]) -> 
     resolver = CResolver(PathIndex(paths.split()))
     (reference,) = resolver.imports(f"#include {line}\n")
     assert list(resolver.resolve(reference, source)) == wanted
+
+
+def needs(paths: str, source: str, text: str, **build_files: str) -> list[tuple[str, str]]:
+    named = {path.replace("__", "."): text for path, text in build_files.items()}
+    resolver = CResolver(PathIndex(paths.split(), named))
+    scans = {source: resolver.scan(source, text)}
+    return [(target, kind) for _, target, kind in resolver.edges(scans)]
+
+
+def test_include_next_finds_neither_its_own_file_nor_the_system_s() -> None:
+    paths = "src/a.h include/a.h src/stdio.h include/stdio.h"
+    assert needs(paths, "src/a.h", "#include_next <a.h>\n") == [("include/a.h", "include")]
+    assert needs(paths, "include/a.h", '#include_next "a.h"\n') == [("src/a.h", "include")]
+    assert needs("lib/stdio.h x/stdio.h", "lib/stdio.h", "#include_next <stdio.h>\n") == []
+
+
+def test_what_only_another_platform_s_folder_holds_is_conditional() -> None:
+    paths = "src/a.c WIN32-Code/nmake/config.h"
+    assert needs(paths, "src/a.c", '#include "config.h"\n') == [
+        ("WIN32-Code/nmake/config.h", "conditional")
+    ]
+    ours = [("x/y/config.h", "include")]
+    assert needs(paths + " x/y/config.h", "src/a.c", '#include "config.h"\n') == ours
+    paths = "win/src/a.c win/inc2/config.h windows/b.h"
+    assert needs(paths, "win/src/a.c", '#include "config.h"\n') == [
+        ("win/inc2/config.h", "include")
+    ]
+    assert needs(paths, "win/src/a.c", '#include "windows/b.h"\n') == [("windows/b.h", "include")]
+
+
+COMMANDS = """[
+ {"directory": "/home/me/proj/build", "file": "../src/a.c",
+  "command": "cc -I/home/me/proj/one -isystem ../three -I \\"../two\\" -iquote ../q -c ../src/a.c"},
+ {"directory": "/home/me/proj/build", "file": "/home/me/proj/src/b.c",
+  "arguments": ["cc", "-I", "../two", "-I../one", "-I/usr/include", "-c", "../src/b.c"]},
+ {"directory": "/home/me/proj/build", "file": "gone.c", "command": "cc -I../gone gone.c"}
+]"""
+
+
+@pytest.mark.parametrize("root", ["/home/me/proj", ".."])
+def test_compile_commands_give_the_search_path(root: str) -> None:
+    text = COMMANDS.replace("/home/me/proj/build", "." if root == ".." else f"{root}/build")
+    text = text.replace("/home/me/proj", root)
+    paths = "src/a.c src/b.c src/c.h one/x.h two/x.h three/x.h q/x.h three/y.h four/y.h"
+
+    def found(source: str, include: str) -> list[str]:
+        wanted = needs(
+            paths, source, f"#include {include}\n", **{"build/compile_commands__json": text}
+        )
+        return [target for target, _ in wanted]
+
+    assert found("src/a.c", "<x.h>") == ["one/x.h"]
+    assert found("src/a.c", '"x.h"') == ["q/x.h"]
+    assert found("src/b.c", "<x.h>") == ["two/x.h"]
+    assert found("src/a.c", "<y.h>") == ["three/y.h"]
+    assert found("src/c.h", "<y.h>") == ["three/y.h"]  # a header searches where any source does
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "{}", "[1]", '[{"file": 3}]', '[{"file": "a.c"}]', "null"]
+)
+def test_a_broken_compile_commands_is_passed_over(text: str) -> None:
+    build = {"compile_commands__json": text}
+    assert needs("a.c i/b.h", "a.c", '#include "b.h"\n', **build) == [("i/b.h", "include")]
 
 
 TREE = {

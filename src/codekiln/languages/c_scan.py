@@ -1,69 +1,133 @@
-"""`#include` directives of C and C++ source by search, without preprocessing.
+"""`#include` directives of C and C++ source by search, with the conditionals around them.
 
-`str.find` leaps to each `include`; block comments and raw strings are passed on the way. Both
-branches of a conditional count, with one exception: what stands under a literal `#if 0` is a
-comment in other words, and does not.
+One regular expression leaps from one `#` of interest to the next, up to the last word `include`;
+block comments and raw strings are passed on the way. An include in a branch that the reference
+platform does not take is "conditional" (see `c_conditions`); one that no platform takes (under a
+literal `#if 0`, a comment in other words) does not count.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
-from codekiln.languages.resolve import Reference
+from codekiln.languages.c_conditions import Branch, Conditionals
+from codekiln.languages.c_platform import Dialect
+from codekiln.languages.resolve import Reference, ReferenceKind
 
-_DIRECTIVE = re.compile(r"[ \t\f\v]*(?:#|%:|\?\?=)[ \t]*\Z")
-_TARGET = re.compile(r'(?:_next)?[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)')
+DEEPEST = 200  # blanks before a directive
+_DIRECTIVE = re.compile(
+    r"#[ \t]*(?:(include_next|include|import)|((?:el)?if(?:n?def)?|else|endif))(?!\w)"
+)
+_DIGRAPH = re.compile(r"^([ \t]*)(?:%:|\?\?=)", re.MULTILINE)
+_REST = re.compile(r"(?:[^\\\n]|\\[\s\S])*+")
+_TARGET = re.compile(r'[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>|([A-Za-z_]\w*))')
+_DEFINE = re.compile(r'#[ \t]*define[ \t]+(\w+)[ \t]+(?:"([^"\n]+)"|<([^>\n]+)>)')
 _RAW = re.compile(r'R"([^()\\\s"]{0,16})\(')
 # a line comment, or a literal which ends on its line (or goes on by a backslash)
 _SHORT = re.compile(r"//[^\n]*" + r'|"(?:[^"\\\n]|\\[\s\S])*+"' + r"|'(?:[^'\\\n]|\\[\s\S])*+'")
-_NEVER = re.compile(r"^[ \t]*#[ \t]*if[ \t]+0\b", re.MULTILINE)
-_CONDITION = re.compile(r"^[ \t]*#[ \t]*(ifdef|ifndef|if|elif|else|endif)\b([^\n]*)", re.MULTILINE)
 
 
-def scan(text: str) -> list[Reference]:
+def scan(text: str, dialect: Dialect = "either") -> list[Reference]:
     """The `#include` directives of a C or C++ file, in the order of the text.
 
-    Those in comments, in raw strings and under `#if 0` do not count, nor do those that name a
-    macro.
+    Those in comments, in raw strings and under `#if 0` do not count. One that names a macro
+    stands for what the file itself defines that macro as, if it does; `#include_next` has level 1;
+    `#import` is an include by another name.
     """
-    if "include" not in text:
+    last = max(text.rfind("include"), text.rfind("import"))
+    if last < 0:
         return []
+    text = text[: _line_end(text, last)]
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    found = _directives(text)
-    never = _never(text) if found and _NEVER.search(text) else []
-    return [reference for at, reference in found if not any(s <= at < e for s, e in never)]
+    if "%:" in text or "??=" in text:
+        text = _DIGRAPH.sub(r"\1#", text)
+    return list(_references(text, dialect))
 
 
-def _directives(text: str) -> list[tuple[int, Reference]]:
-    found: list[tuple[int, Reference]] = []
+def _line_end(text: str, at: int) -> int:
+    ends = [end for end in (text.find("\n", at), text.find("\r", at)) if end >= 0]
+    return min(ends, default=len(text))
+
+
+def _references(text: str, dialect: Dialect) -> Iterator[Reference]:
+    conditionals = Conditionals(dialect)
+    macros = _Macros(text)
     covers = _covers(text)
     start = end = floor = 0
     nowhere = len(text) + 1
-    at = text.find("include")
-    while at >= 0:
+    for match in _DIRECTIVE.finditer(text):
+        at = match.start()
         while end <= at:
             floor = end
             start, end = next(covers, (nowhere, nowhere))
-        if start < at:
-            at = text.find("include", end)
+        if start < at or not _starts_line(text, floor, at):
             continue
-        if _is_directive(text, floor, at):
-            target = _TARGET.match(text, at + 7)
-            if target:
-                name = (target[1] or target[2]).strip()
-                system = target[1] is None
-                found.append((at, Reference(target=name, kind="include", system=system)))
-        at = text.find("include", at + 7)
-    return found
+        word = match[2]
+        if word:
+            rest = _REST.match(text, match.end())
+            conditionals.read(word, rest[0] if rest else "")
+        elif conditionals.branch != Branch.NEVER:
+            kind: ReferenceKind = "conditional" if conditionals.branch else "include"
+            for target, system in _targets(text, match.end(), macros, kind):
+                level = int(match[1] == "include_next")
+                yield Reference(target=target, kind=kind, level=level, system=system)
 
 
-def _is_directive(text: str, floor: int, at: int) -> bool:
-    """Whether the word at `at` is that of a directive; a comment before it ends at `floor`."""
-    line = text.rfind("\n", 0, at) + 1
-    if not _DIRECTIVE.match(text[max(line, floor) : at]):
-        return False
+def _targets(text: str, at: int, macros: _Macros, kind: ReferenceKind) -> list[tuple[str, bool]]:
+    """What an include names, and whether in angle brackets; several for a macro, or none."""
+    target = _TARGET.match(text, at)
+    if target is None:
+        return []
+    if target[3]:
+        return macros.targets(target[3], kind)
+    return [((target[1] or target[2]).strip(), target[1] is None)]
+
+
+class _Macros:
+    """What a file defines its macros as, where that is a name in quotes or angle brackets.
+
+    All definitions count, in whatever branch; each but once for a kind, so that a file of nothing
+    but `#include X` and `#define X "y"` takes linear time.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._used: set[tuple[str, ReferenceKind]] = set()
+
+    @cached_property
+    def _defined(self) -> dict[str, list[tuple[str, bool]]]:
+        found: dict[str, list[tuple[str, bool]]] = {}
+        for name, quoted, angled in _DEFINE.findall(self._text):
+            found.setdefault(name, []).append((quoted or angled, not quoted))
+        return found
+
+    def targets(self, name: str, kind: ReferenceKind) -> list[tuple[str, bool]]:
+        """What a macro stands for, and whether in angle brackets; nothing if asked for again."""
+        if (name, kind) in self._used:
+            return []
+        self._used.add((name, kind))
+        return self._defined.get(name, [])
+
+
+def _starts_line(text: str, floor: int, at: int) -> bool:
+    """Whether only blanks and comments stand before `at`; a comment before it ends at `floor`.
+
+    Only so many blanks are looked at as a hand indents by, or one line without end would cost
+    the square of its length.
+    """
+    if not at or text[at - 1] == "\n":
+        line = at
+    else:
+        least = max(floor, at - DEEPEST)
+        before = text[least:at].rstrip(" \t\f\v")
+        if not before:
+            return least == floor
+        if before[-1] != "\n":
+            return False
+        line = least + len(before)
     return line <= floor or text[line - 2 : line] != "\\\n"  # else a macro or a comment goes on
 
 
@@ -107,22 +171,3 @@ def _covered_to(text: str, floor: int, opener: int) -> int:
             if short.end() > opener:
                 return short.end()
     return 0
-
-
-def _never(text: str) -> list[tuple[int, int]]:
-    """Start and end of the branches under a literal `#if 0`."""
-    found: list[tuple[int, int]] = []
-    open_at: list[int] = []  # for each open conditional: where a dead branch starts, or -1
-    for match in _CONDITION.finditer(text):
-        word = match[1]
-        if word in ("if", "ifdef", "ifndef"):
-            dead = word == "if" and match[2].split("/")[0].strip() == "0"
-            open_at.append(match.start() if dead else -1)
-        elif open_at:
-            if open_at[-1] >= 0:
-                found.append((open_at[-1], match.start()))
-            if word == "endif":
-                open_at.pop()
-            else:
-                open_at[-1] = -1
-    return found

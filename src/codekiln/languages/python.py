@@ -19,9 +19,12 @@ and is never a package itself (a package is a folder with `__init__`):
    packages. A folder without `__init__` below a package counts as part of that package; a file
    outside packages has its own folder as root, as a script has.
 2. the folders above that one, nearest first, up to the repository's root.
-3. elsewhere: folders that hold a package of that name, and folders called `src`, `lib` or
-   `python`, those that share most folders with the file first. What lies in a test tree or among
-   examples serves only files of that tree.
+3. elsewhere: folders that the repository's build files declare (see `python_roots`), then folders
+   called `src`, `lib` or `python`, and folders that hold a package of that name; but those that
+   share most folders with the file stand first. What lies in a test tree or among examples serves
+   only files of that tree.
+
+A package that a build file declares to lie in a folder of another name is searched there only.
 
 Where the repository's root is itself a package (an installed package read as a repository), its
 name is the one under which most of its modules are imported; without such imports, its root is
@@ -39,7 +42,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
+from codekiln.languages.python_roots import NAMES, declared_roots
 from codekiln.languages.python_scan import scan
 from codekiln.languages.resolve import ByReference, PathIndex, Reference, join, parent
 
@@ -55,8 +60,11 @@ class PythonResolver(ByReference):
     """Import statements of Python files, and the files that they need.
 
     Args:
-        paths: all paths of the repository; those that end in none of SUFFIXES don't matter.
+        paths: all paths of the repository; of those that end in none of SUFFIXES, only build
+            files matter.
     """
+
+    build_files: ClassVar[frozenset[str]] = NAMES
 
     def __init__(self, paths: PathIndex) -> None:
         self._files = frozenset(path for path in paths.files if path.endswith(SUFFIXES))
@@ -67,6 +75,11 @@ class PythonResolver(ByReference):
             for suffix in SUFFIXES
             for path in index.by_name.get("__init__" + suffix, ())
         )
+        declared = declared_roots(paths.build_files)
+        self._moved = {
+            name: folder for name, folder in declared.packages.items() if folder in self._folders
+        }
+        self._declared = frozenset(declared.folders) - self._packages
         self._elsewhere = self._index_elsewhere()
         self._name = ""  # of the package that the repository's root is, where it is one
         self._own: dict[str, str] = {}
@@ -153,9 +166,11 @@ class PythonResolver(ByReference):
 
     def _search(self, module: str, root: str, stub: bool) -> str | None:
         top, _, rest = module.partition(".")
-        if top == self._name:
-            place = rest.replace(".", "/")
-            return self._at(place, stub) if rest else self._file("__init__", stub)
+        if top == self._name or top in self._moved:
+            folder = self._moved.get(top, "")
+            if not rest:
+                return self._file(join(folder, "__init__"), stub)
+            return self._at(join(folder, rest.replace(".", "/")), stub)
         if (top, root) not in self._searched:
             self._searched[top, root] = self._roots(top, root)
         regular, namespaces = self._searched[top, root]
@@ -204,16 +219,22 @@ class PythonResolver(ByReference):
         }
         for path in (*self._files, *self._folders):
             holder, _, name = path.rpartition("/")
-            if holder.rpartition("/")[2] in SHARED_ROOTS and holder not in self._packages:
+            shared = holder.rpartition("/")[2] in SHARED_ROOTS or holder in self._declared
+            if path and shared and holder not in self._packages:
                 held.add((name.partition(".")[0], holder))
         found: dict[tuple[str, str], list[str]] = {}
-        for top, place in sorted(held, key=_preference):
+        for top, place in sorted(held, key=self._preference):
             tree = _private_tree(place)
             for folder in _upward(place):
                 found.setdefault((top, folder), []).append(place)
                 if folder == tree:
                     break
         return found
+
+    def _preference(self, held: tuple[str, str]) -> tuple[bool, bool, int, str, str]:
+        top, place = held
+        conventional = place.rpartition("/")[2] in SHARED_ROOTS
+        return place not in self._declared, not conventional, place.count("/"), place, top
 
     def own_root(self, folder: str) -> str:
         """The root from which the files of `folder` are imported themselves."""
@@ -232,11 +253,6 @@ class PythonResolver(ByReference):
                 return OUTSIDE
             inner = parent(inner)
         return inner
-
-
-def _preference(held: tuple[str, str]) -> tuple[bool, int, str, str]:
-    top, place = held
-    return place.rpartition("/")[2] not in SHARED_ROOTS, place.count("/"), place, top
 
 
 def _private_tree(place: str) -> str:

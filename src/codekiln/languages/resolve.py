@@ -31,7 +31,7 @@ class Reference:
         target: what is named: "a.b" of `import a.b`, "x/y.h" of `#include "x/y.h"`.
         kind: how firmly the file needs it.
         names: of a `from` import, the names imported; empty otherwise.
-        level: leading dots of a relative import; 0 is absolute.
+        level: leading dots of a relative import; 0 is absolute. 1 of an `#include_next`.
         system: written `<x>`: the folder of the file itself is not searched.
     """
 

@@ -103,3 +103,21 @@ def test_random_order_depends_on_seed_and_name_only() -> None:
     assert order("a", 0) != order("a", 1)
     assert order("a", 0) != order("b", 0)
     assert seed_of(0, "a") != seed_of(1, "a")
+
+
+def test_random_order_of_a_repository_knows_nothing_of_its_graph() -> None:
+    """As in DeepSeek-Coder-V2: every permutation of all files, connected or not, may come."""
+    chosen = CorpusSettings(order="random", sample="repository")
+    names = ["a", "b", "c"]
+
+    def order(texts: list[str], seed: int) -> tuple[str, ...]:
+        files = [source(f"{n}.py", t) for n, t in zip(names, texts, strict=True)]
+        (sample,) = arrange(repository(*files), chosen, seed=seed).samples
+        return sample
+
+    apart, tied = ["x = 1\n"] * 3, ["import c\n", "x = 1\n", "import a\n"]
+    drawn = [order(tied, seed) for seed in range(600)]
+    assert drawn[:50] == [order(apart, seed) for seed in range(50)]
+    counts = [drawn.count(one) for one in set(drawn)]
+    assert len(counts) == 6
+    assert 60 < min(counts) <= max(counts) < 145  # 100 each, within about four deviations

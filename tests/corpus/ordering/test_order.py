@@ -17,7 +17,7 @@ from codekiln.corpus.ordering.order import ORDERS, cycles, sequences, violations
 
 def graph_of(count: int, pairs: set[tuple[int, int]], kinds: str = "i") -> Graph:
     names = [f"f{number:02d}" for number in range(count)]
-    spelt = {"i": "import", "l": "local", "t": "type-only"}
+    spelt = {"i": "import", "l": "local", "t": "type-only", "c": "conditional"}
     edges = tuple(
         Edge(source=names[a], target=names[b], kind=spelt[kinds[at % len(kinds)]])  # type: ignore[arg-type]
         for at, (a, b) in enumerate(sorted(pairs))
@@ -32,7 +32,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     pairs = draw(
         st.sets(st.tuples(node, node).filter(lambda pair: pair[0] != pair[1]), max_size=40)
     )
-    return graph_of(count, pairs, draw(st.text("ilt", min_size=1, max_size=5)))
+    return graph_of(count, pairs, draw(st.text("iltc", min_size=1, max_size=5)))
 
 
 def algorithm_1(graph: Graph, seed: int) -> list[list[str]]:

@@ -63,9 +63,9 @@ def arrange(
 def _whole(ordered: Sequence[Sequence[str]], order: Order, seed: int) -> list[str]:
     """All of a repository's files as one sample; connected files stay together in scc, paper."""
     paths = [path for sequence in ordered for path in sequence]
-    if order == "path":
+    if order in ("path", "random"):
         paths.sort()
-    elif order == "random":  # as DeepSeek-Coder-V2 did, across the subgraphs
+    if order == "random":  # as DeepSeek-Coder-V2 did: across the subgraphs, whatever they are
         random.Random(seed).shuffle(paths)
     return paths
 
