@@ -11,6 +11,7 @@ from codekiln.corpus.contamination.settings import ContaminationSettings
 from codekiln.corpus.licences.settings import LicenceSettings
 from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.corpus.ordering.order import Order
+from codekiln.corpus.ordering.split import BYTES_PER_TOKEN
 from codekiln.corpus.privacy.settings import PrivacySettings
 from codekiln.corpus.quality.settings import QualitySettings
 from codekiln.corpus.sources.metadata import CANDIDATES
@@ -21,7 +22,10 @@ from codekiln.recipe import Settings
 DEFAULT_THRESHOLD = 0.7  # The Stack's; the paper gives none
 # Settings that act when documents are composed, and such as no piece of work depends on by
 # itself: changing them reads nothing again.
-COMPOSE = {"order", "sample", "held_out_rate", "held_out_unit", "quality", "licences"}
+COMPOSE = {
+    *("order", "sample", "max_sample_tokens", "bytes_per_token"),
+    *("held_out_rate", "held_out_unit", "quality", "licences"),
+}
 GLOBAL = {
     *("repositories", "row_columns", "row_memory_bytes", "metadata_file"),
     *("text", "mixture", "dedup_threshold"),
@@ -92,6 +96,17 @@ class CorpusSettings(Settings):
     sample: Literal["subgraph", "repository"] = Field(
         "subgraph",
         description="one sample per connected subgraph (the paper), or one per repository",
+    )
+    max_sample_tokens: int = Field(
+        0,
+        ge=0,
+        description="a longer sample is cut at file borders where the fewest dependencies are "
+        "lost; 0: none is",
+    )
+    bytes_per_token: float = Field(
+        BYTES_PER_TOKEN,
+        gt=0,
+        description="by which max_sample_tokens is estimated: there is no tokenizer yet",
     )
     dedup: Literal["repository", "subgraph", "file", "none"] = Field(
         "repository",

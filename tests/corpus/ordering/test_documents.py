@@ -112,7 +112,8 @@ def test_random_order_of_a_repository_knows_nothing_of_its_graph() -> None:
 
     def order(texts: list[str], seed: int) -> tuple[str, ...]:
         files = [source(f"{n}.py", t) for n, t in zip(names, texts, strict=True)]
-        (sample,) = arrange(repository(*files), chosen, seed=seed).samples
+        graph = build_graph(repository(*files).files)
+        (sample,) = arrange(graph, chosen, name="r", seed=seed).samples
         return sample
 
     apart, tied = ["x = 1\n"] * 3, ["import c\n", "x = 1\n", "import a\n"]
@@ -121,3 +122,15 @@ def test_random_order_of_a_repository_knows_nothing_of_its_graph() -> None:
     counts = [drawn.count(one) for one in set(drawn)]
     assert len(counts) == 6
     assert 60 < min(counts) <= max(counts) < 145  # 100 each, within about four deviations
+
+
+def test_long_samples_are_cut_and_the_lost_edges_counted() -> None:
+    chain = [source(f"m{n}.py", f"import m{n + 1}\n" + "x = 1\n" * 100) for n in range(9)]
+    graph = build_graph(repository(*chain).files)
+    sizes = {file.path: len(file.text) for file in chain}
+    limited = CorpusSettings(max_sample_tokens=500, bytes_per_token=3.0)
+    whole = arrange(graph, CorpusSettings(), name="r", sizes=sizes)
+    cut = arrange(graph, limited, name="r", sizes=sizes)
+    assert [path for sample in cut.samples for path in sample] == list(whole.samples[0])
+    assert [len(sample) for sample in cut.samples] == [2, 2, 2, 2, 1]
+    assert (whole.cut_edges, cut.cut_edges) == (0, 4)

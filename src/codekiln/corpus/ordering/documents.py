@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from codekiln.corpus.ordering.graph import Graph, build_graph
 from codekiln.corpus.ordering.order import sequences, violations
+from codekiln.corpus.ordering.split import estimated_tokens, split_all
 from codekiln.corpus.settings import CorpusSettings, Order
 from codekiln.languages.table import languages, path_header
 from codekiln.types import Document, Kind, Repository, SourceFile, Span
@@ -57,7 +58,25 @@ def arrange(
     if settings.sample == "repository" and ordered:
         ordered = [_whole(ordered, settings.order, own_seed)]
     share = violations(graph, ordered) if graph.edges else 0.0
-    return Arrangement(samples=tuple(map(tuple, ordered)), edges=len(graph.edges), violations=share)
+    samples = list(map(tuple, ordered))
+    if settings.max_sample_tokens:
+        tokens = estimated_tokens(sizes, settings.bytes_per_token)
+        samples = split_all(samples, tokens, graph, settings.max_sample_tokens)
+    return Arrangement(
+        samples=tuple(samples),
+        edges=len(graph.edges),
+        violations=share,
+        cut_edges=_cut(graph, ordered, samples),
+    )
+
+
+def _cut(graph: Graph, before: Iterable[Sequence[str]], after: Sequence[tuple[str, ...]]) -> int:
+    """How many edges within a sample of `before` lie in no single one of `after`."""
+    old = {path: number for number, sample in enumerate(before) for path in sample}
+    new = {path: number for number, sample in enumerate(after) for path in sample}
+    return sum(
+        old[e.source] == old[e.target] and new[e.source] != new[e.target] for e in graph.edges
+    )
 
 
 def _whole(ordered: Sequence[Sequence[str]], order: Order, seed: int) -> list[str]:
