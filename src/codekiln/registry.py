@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "python": "codekiln.languages.python:PythonResolver",
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
+        "go": "codekiln.languages.go:GoResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
