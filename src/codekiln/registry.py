@@ -30,6 +30,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
         "go": "codekiln.languages.go:GoResolver",
+        "rust": "codekiln.languages.rust:RustResolver",
     },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
