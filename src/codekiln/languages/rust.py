@@ -62,6 +62,7 @@ class _Crate:
     root: _Module | None = None
     modules: list[_Module] = field(default_factory=list)
     macros: dict[str, list[str]] = field(default_factory=dict)
+    test_macros: dict[str, list[str]] = field(default_factory=dict)  # under `#[cfg]`
 
     @property
     def is_old(self) -> bool:
@@ -70,6 +71,7 @@ class _Crate:
 
 
 _Item = tuple[str, _Module | None]  # the file of an item, and the module if it is one
+_OUTSIDE: _Item = ("", None)  # imported from outside the repository
 
 
 class RustResolver:
@@ -111,10 +113,9 @@ class RustResolver:
 
     def _declared(self) -> Iterator[tuple[str, str, bool]]:
         """Each file, the files of the modules that it declares, and whether under `#[cfg]`."""
-        owners = _OWNERS.union()
         roots = {root for package in self._packages for root in package.roots}
         for path, file in self._files.items():
-            owns = path in roots or path.rpartition("/")[2] in owners
+            owns = path in roots or path.rpartition("/")[2] in _OWNERS
             for block in file.blocks:
                 for name, conditional in block.mods:
                     for target in self._located(path, block.place, name, owns):
@@ -210,8 +211,9 @@ class RustResolver:
                     by_path = bool(file.located.get(declared))
                     owner = by_path or target.rpartition("/")[2] in _OWNERS
                     todo.append((target, module, declared, owner))
-        for macro in file.macros:
-            crate.macros.setdefault(macro, []).append(path)
+            macros = crate.test_macros if block.conditional else crate.macros
+            for macro in block.macros:
+                macros.setdefault(macro, []).append(path)
         return todo
 
     def _needs(self, module: _Module) -> Iterator[Need]:
@@ -227,20 +229,22 @@ class RustResolver:
             for name in module.block.names:
                 for path, _ in self._lookup(module, name):
                     yield module.path, path, kind
-        if not module.block.place:
-            for name in self._files[module.path].calls:
-                declaring = module.crate.macros.get(name, ())
-                if module.path not in declaring:
-                    for path in declaring:
-                        yield module.path, path, "use"
+        crate = module.crate
+        for name in module.block.calls:
+            declaring = crate.macros.get(name, ())
+            if conditional and not declaring:
+                declaring = crate.test_macros.get(name, ())
+            if module.path not in declaring:
+                for path in declaring:
+                    yield module.path, path, kind
 
-    def _used(self, module: _Module, use: Use) -> list[_Item]:
+    def _used(self, module: _Module, use: Use, depth: int = 0) -> list[_Item]:
         """What a `use` stands for; of a glob, the module."""
         if use.external:
             crate = self._extern(module.crate, use.path[0])
             return [(crate.root.path, crate.root)] if crate and crate.root else []
         path = use.path[:-1] if use.path[-1] == "*" else use.path
-        return self._resolve(module, path, imported=True) if path else []
+        return self._resolve(module, path, imported=True, depth=depth) if path else []
 
     def _resolve(
         self, module: _Module, path: tuple[str, ...], *, imported: bool, depth: int = 0
@@ -298,13 +302,12 @@ class RustResolver:
         key = (module, name)
         if key in self._known:
             return self._known[key]
-        if key in self._busy or depth > _DEEPEST:
-            return []
-        self._busy.add(key)
         found: list[_Item] = [(child.path, child) for child in module.children.get(name, ())]
+        if key in self._busy or depth > _DEEPEST:
+            return found
+        self._busy.add(key)
         for use in module.imports.get(name, ()):
-            if not use.external and use.path != (name,):
-                found += self._resolve(module, use.path, imported=True, depth=depth + 1)
+            found += self._used(module, use, depth + 1) or [_OUTSIDE]
         if name in module.block.declares:
             found.append((module.path, None))
         elif not found:

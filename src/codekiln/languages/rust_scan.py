@@ -77,6 +77,8 @@ class RustBlock:
         paths: "a::b" as used in code.
         names: names used alone; gathered only where a glob import may have brought them.
         declares: names of items, at whatever depth.
+        macros: names that `macro_rules!` declares.
+        calls: names of macros used.
     """
 
     place: tuple[str, ...]
@@ -86,6 +88,8 @@ class RustBlock:
     paths: tuple[str, ...]
     names: tuple[str, ...]
     declares: frozenset[str]
+    macros: tuple[str, ...]
+    calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +100,11 @@ class RustFile:
         blocks: its modules, its own first.
         located: module name -> paths that `#[path = "..."]` gives it.
         includes: paths of `include!("...")` and its like.
-        macros: names that `macro_rules!` declares.
-        calls: names of macros used.
     """
 
     blocks: tuple[RustBlock, ...]
     located: dict[str, list[str]] = field(default_factory=dict)
     includes: tuple[str, ...] = ()
-    macros: tuple[str, ...] = ()
-    calls: tuple[str, ...] = ()
 
 
 def scan(text: str, known: dict[str, str]) -> RustFile:
@@ -117,10 +117,9 @@ def scan(text: str, known: dict[str, str]) -> RustFile:
     bare = _without_comments(text, literals=False)
     if "r#" in bare:
         bare = bare.replace("r#", "")
-    blocks: list[RustBlock] = []
-    calls: set[str] = set()
-    for place, conditional, part in _parts(bare):
-        blocks.append(_block(place, conditional, part, calls, known))
+    blocks = tuple(
+        _block(place, conditional, part, known) for place, conditional, part in _parts(bare)
+    )
     located: dict[str, list[str]] = {}
     includes: list[str] = []
     if "include" in text or ("path" in text and _PATH_HINT.search(text)):
@@ -128,14 +127,7 @@ def scan(text: str, known: dict[str, str]) -> RustFile:
         for path, name in _PATH_ATTRIBUTE.findall(kept):
             located.setdefault(name, []).append(path)
         includes = _INCLUDE.findall(kept)
-    macros = [one or other for one, other in _MACRO.findall(bare)] if "macro" in bare else []
-    return RustFile(
-        blocks=tuple(blocks),
-        located=located,
-        includes=tuple(includes),
-        macros=_same(set(macros), known),
-        calls=_same(calls, known),
-    )
+    return RustFile(blocks=blocks, located=located, includes=tuple(includes))
 
 
 _PATH_HINT = re.compile(r'path\s*=\s*"')
@@ -219,7 +211,6 @@ def _block(
     place: tuple[str, ...],
     conditional: bool,
     text: str,
-    calls: set[str],
     known: dict[str, str],
 ) -> RustBlock:
     uses: list[Use] = []
@@ -253,7 +244,8 @@ def _block(
         for path in _PATH.findall(token)
         if path[: path.index(":")] not in _OUTSIDE
     }
-    calls.update(token[:-1] for token in tokens if token[-1] == "!" and len(token) > 1)
+    calls = {token[:-1] for token in tokens if token[-1] == "!" and len(token) > 1}
+    macros = {one or other for one, other in _MACRO.findall(text)} if "macro" in text else set()
     declares = _same(set(_DECLARED.findall(text)), known)
     alone: set[str] = set()
     if any(use.path[-1] == "*" for use in uses):
@@ -267,6 +259,8 @@ def _block(
         paths=_same(paths, known),
         names=_same(alone, known),
         declares=frozenset(declares),
+        macros=_same(macros, known),
+        calls=_same(calls - macros, known),
     )
 
 
