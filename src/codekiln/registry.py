@@ -30,6 +30,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "c": "codekiln.languages.c:CResolver",
         "cpp": "codekiln.languages.c:CResolver",
         "go": "codekiln.languages.go:GoResolver",
+        "ruby": "codekiln.languages.ruby:RubyResolver",
         "rust": "codekiln.languages.rust:RustResolver",
     },
     "benchmarks": {

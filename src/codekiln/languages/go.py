@@ -43,7 +43,8 @@ from codekiln.languages.resolve import Need, PathIndex, ReferenceKind, join, par
 
 _MODULE = re.compile(r"^[ \t]*module[ \t]+(?:\"([^\"\n]+)\"|([^\s\"/]\S*))", re.MULTILINE)
 _REPLACE = re.compile(
-    r"^[ \t]*(?:replace[ \t]+)?\"?([^\s\"()]+)\"?(?:[ \t]+v\S+)?[ \t]*=>[ \t]*\"?(\.{1,2}(?:/[^\s\"]*)?)",
+    r"^[ \t]*(?:replace[ \t]+)?\"?([^\s\"()]+)\"?(?:[ \t]+v\S+)?"
+    r"[ \t]*=>[ \t]*\"?(\.{1,2}(?:/[^\s\"]*)?)",
     re.MULTILINE,
 )
 Package = tuple[str, str]  # folder, and name in the package clause
@@ -117,7 +118,9 @@ class GoResolver:
     def _visible(self, package: Package, path: str) -> list[dict[str, list[str]]]:
         """What a file can see of the names that a package declares."""
         kinds = (False, True) if _is_test(path) and package[0] == parent(path) else (False,)
-        return [self._declared[package, kind] for kind in kinds if (package, kind) in self._declared]
+        return [
+            self._declared[package, kind] for kind in kinds if (package, kind) in self._declared
+        ]
 
     def _imported(self, path: str, file: GoFile) -> Iterator[Need]:
         """Needs in the packages that a file imports."""
@@ -133,9 +136,7 @@ class GoResolver:
             known = self._visible(package, path)
             names = () if given == "_" else selected.get(given or package[1], ())
             needs = [
-                need
-                for one in _declaring(known, names)
-                for need in self._need(path, one, "import")
+                need for one in _declaring(known, names) for need in self._need(path, one, "import")
             ]
             yield from needs or (
                 need for one in self._represent(package) for need in self._need(path, one, "import")
@@ -164,15 +165,17 @@ class GoResolver:
         return self._found[key]
 
     def _places(self, folder: str, target: str) -> Iterator[str]:
-        if target.startswith("./") or target.startswith("../"):
+        if target.startswith(("./", "../")):
             yield posixpath.normpath(join(folder, target))
             return
         for above in _upward(folder):
             yield join(join(above, "vendor"), target)
         yield from self._in_modules(folder, target)
         for above in _upward(folder):
-            yield above + "/" + target if above == "src" or above.endswith("/src") else join(
-                join(above, "src"), target
+            yield (
+                above + "/" + target
+                if above == "src" or above.endswith("/src")
+                else join(join(above, "src"), target)
             )
 
     def _in_modules(self, folder: str, target: str) -> Iterator[str]:
@@ -215,7 +218,7 @@ def _splits(host: str, rest: str) -> Iterator[tuple[str, str]]:
 
 
 def _modules(build_files: Mapping[str, str]) -> dict[str, list[str]]:
-    """Module path -> folders, by go.mod files and local replacements; "" is the standard library."""
+    """Module path -> folders, by go.mod and local replacements; "" is the standard library."""
     found: dict[str, list[str]] = {}
     replaced: dict[str, list[str]] = {}
     for path, text in sorted(build_files.items()):

@@ -15,14 +15,16 @@ from typing import Literal
 # firm: where the first file is compiled, the second is too; excluded: never both
 Relation = Literal["firm", "conditional", "excluded"]
 
-SYSTEMS = frozenset(
-    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 "
-    "solaris wasip1 windows zos".split()
-)
-ARCHITECTURES = frozenset(
-    "386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 "
-    "mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm".split()
-)
+_SYSTEM_NAMES = """
+aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris
+wasip1 windows zos
+"""
+SYSTEMS = frozenset(_SYSTEM_NAMES.split())
+_ARCHITECTURE_NAMES = """
+386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32
+mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm
+"""
+ARCHITECTURES = frozenset(_ARCHITECTURE_NAMES.split())
 _ALSO = {"android": "linux", "illumos": "solaris", "ios": "darwin"}
 _NOT_UNIX = frozenset({"js", "nacl", "plan9", "wasip1", "windows", "zos", ""})
 _MOST_CASES = 4096  # beyond, two files count as conditional without trying
@@ -93,8 +95,10 @@ def _cases(tags: set[str]) -> list[set[str]] | None:
         fixed = {system, architecture, _ALSO.get(system, system)} | released
         if system not in _NOT_UNIX:
             fixed.add("unix")
-        for chosen in product((False, True), repeat=len(free)):
-            found.append(fixed | {tag for tag, on in zip(free, chosen, strict=True) if on})
+        found += [
+            fixed | {tag for tag, on in zip(free, chosen, strict=True) if on}
+            for chosen in product((False, True), repeat=len(free))
+        ]
     return found
 
 

@@ -24,20 +24,21 @@ _BLANK = re.compile(
 )
 _METHOD = re.compile(r"^(func[ \t]*\([^()\n]*\)[ \t]*)\w+", re.MULTILINE)
 _FUNCTION = re.compile(r"func(?<!\wfunc)[ \t]+(\w+)")
-_SINGLE = re.compile(
-    r"^(?:type|var|const)[ \t]+(\w+(?:[ \t]*,[ \t]*\w+)*+)", re.MULTILINE
-)
+_SINGLE = re.compile(r"^(?:type|var|const)[ \t]+(\w+(?:[ \t]*,[ \t]*\w+)*+)", re.MULTILINE)
 _GROUP = re.compile(r"^(?:type|var|const)[ \t]*\(([\s\S]*?)(?:^\)|\Z)", re.MULTILINE)
 _IN_GROUP = re.compile(r"^([ \t]*)([^\W\d]\w*(?:[ \t]*,[ \t]*\w+)*+)", re.MULTILINE)
 # a parameter: names and their type
 _SIGNATURE = re.compile(r"func(?<!\wfunc)(?!\w)[^{\n(]*+(\([^{\n]*)")
 _PARAMETER = re.compile(r"[(,][ \t]*((?:\w+, )*+\w+)[ \t]+(?=[\w*\[(<.])")
-_BOUND_BACKWARD = re.compile(r"=: ?(\w++(?: ,\w++)*+)")  # a search for `:=` is fast from its end only
+_BOUND_BACKWARD = re.compile(
+    r"=: ?(\w++(?: ,\w++)*+)"
+)  # a search for `:=` is fast from its end only
 _JOINED = re.compile(r"\.\s+|\.\.\.")
-_KEYWORDS = frozenset(
-    "break case chan const continue default defer else fallthrough for func go goto if import "
-    "interface map package range return select struct switch type var".split()
-)
+_KEYWORD_NAMES = """
+break case chan const continue default defer else fallthrough for func go goto if import interface
+map package range return select struct switch type var
+"""
+_KEYWORDS = frozenset(_KEYWORD_NAMES.split())
 # bytes that stand in no name are spaces
 _SPACES = bytes(
     code if code >= 128 or chr(code).isalnum() or chr(code) in "_." else 32 for code in range(256)
@@ -95,7 +96,9 @@ def scan(path: str, text: str, known: dict[str, str]) -> GoFile | None:
     return GoFile(
         package=known.setdefault(clause[1], clause[1]),
         constraint=constraint(path, text[: clause.start(1)]),
-        imports=tuple(zip(same([i[0] for i in imports]), same([i[1] for i in imports]), strict=True)),
+        imports=tuple(
+            zip(same([i[0] for i in imports]), same([i[1] for i in imports]), strict=True)
+        ),
         declares=same(declared),
         uses=same(uses),
         selects=same(selects),

@@ -20,9 +20,7 @@ from codekiln import registry
 # no statement, such as a class of the same Java package; local: stands in a function;
 # conditional: in a branch for another platform; type-only: read by type checkers only;
 # declare: named as a part of the program, without a use of what is in it.
-ReferenceKind = Literal[
-    "import", "include", "use", "local", "conditional", "type-only", "declare"
-]
+ReferenceKind = Literal["import", "include", "use", "local", "conditional", "type-only", "declare"]
 Need = tuple[str, str, ReferenceKind]  # the first path needs the second
 
 

@@ -205,7 +205,9 @@ class RustResolver:
                 seen[path] = module
                 crate.root = crate.root or module
             if outer is not None:
-                outer.children.setdefault(block.place[-1] if block.place else name, []).append(module)
+                outer.children.setdefault(block.place[-1] if block.place else name, []).append(
+                    module
+                )
             for declared, _ in block.mods:
                 for target in self._located(path, block.place, declared, owns):
                     by_path = bool(file.located.get(declared))
@@ -258,9 +260,7 @@ class RustResolver:
             modules = [inner for _, inner in items if inner is not None]
             if not modules:
                 return items  # of a type: its own items are where it is, or not far
-            found = [
-                item for inner in modules for item in self._lookup(inner, segment, depth + 1)
-            ]
+            found = [item for inner in modules for item in self._lookup(inner, segment, depth + 1)]
             if not found:
                 return [item for item in items if item[1] is None] or [
                     (inner.path, None) for inner in modules

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 
 from codekiln.languages.resolve import ReferenceKind
 
-_RAW = "".join(
-    rf'|(?<=r{"#" * n}")(?:[^"]++|"(?!{"#" * n}))*+(?:"{"#" * n})?' for n in range(1, 5)
-)
+_RAW = "".join(rf'|(?<=r{"#" * n}")(?:[^"]++|"(?!{"#" * n}))*+(?:"{"#" * n})?' for n in range(1, 5))
 _LITERAL = (
     rf'"(?:(?<=r")[^"]*+"?{_RAW}|(?:[^"\\]++|\\[\s\S])*+"?)'
     r"|'(?:[^'\\\n]|\\[^\n][^'\\\n]{0,10})'"
@@ -38,9 +36,7 @@ _DECLARED = re.compile(
 )
 _MACRO = re.compile(r"macro_rules!\s*(\w+)|macro(?<!\wmacro)\s+(\w+)\s*[({]")
 _PATH = re.compile(r"\w++(?:::\w++)+")
-_PATH_ATTRIBUTE = re.compile(
-    r'path\s*=\s*"([^"\n]+)"[^;{}"]{0,400}?mod(?<!\wmod)\s+(\w+)\s*[;{]'
-)
+_PATH_ATTRIBUTE = re.compile(r'path\s*=\s*"([^"\n]+)"[^;{}"]{0,400}?mod(?<!\wmod)\s+(\w+)\s*[;{]')
 _INCLUDE = re.compile(r'include(?:_str|_bytes)?!\s*[({\[]\s*"([^"\n]+)"')
 _SPACES = bytes(
     code if code >= 128 or chr(code).isalnum() or chr(code) in "_:!" else 32 for code in range(256)
@@ -158,7 +154,7 @@ def _unnested(text: str, literals: bool) -> Iterator[str]:
         yield text[at : match.start()]
         yield match[0] if literals and match[0][0] != "/" else " "
         at = match.end()
-        depth = match[0] == "/*"
+        depth = int(match[0] == "/*")
         while depth:
             edge = _COMMENT_EDGE.search(text, at)
             if edge is None:
@@ -283,7 +279,7 @@ def _leaves(tree: str) -> Iterator[tuple[tuple[str, ...], str]]:
     for token in [*_TREE.findall(tree), ","]:
         if token == "{":
             prefixes.append(prefix)
-            prefix, path, name = path, path, ""
+            prefix, name = path, ""
         elif token in (",", "}"):
             if len(path) > len(prefix) and name != "_":
                 yield (path[:-1], name) if path[-1] == "self" and len(path) > 1 else (path, name)
@@ -299,5 +295,5 @@ def _leaves(tree: str) -> Iterator[tuple[tuple[str, ...], str]]:
             name = token
         elif len(path) < _DEEPEST:
             path = (*path, token)
-            name = (path[-2] if token == "self" and len(path) > 1 else token)
+            name = path[-2] if token == "self" and len(path) > 1 else token
         renamed = False
