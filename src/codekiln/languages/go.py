@@ -47,6 +47,7 @@ _REPLACE = re.compile(
     r"[ \t]*=>[ \t]*\"?(\.{1,2}(?:/[^\s\"]*)?)",
     re.MULTILINE,
 )
+_MOST_DECLARING = 64  # files of a package; a name declared in more says nothing about any
 Package = tuple[str, str]  # folder, and name in the package clause
 
 
@@ -242,7 +243,11 @@ def _modules(build_files: Mapping[str, str]) -> dict[str, list[str]]:
 def _declaring(known: list[dict[str, list[str]]], names: Iterable[str]) -> set[str]:
     """The files that declare any of the names."""
     return {
-        path for declared in known for name in declared.keys() & names for path in declared[name]
+        path
+        for declared in known
+        for name in declared.keys() & names
+        if len(declared[name]) <= _MOST_DECLARING
+        for path in declared[name]
     }
 
 

@@ -28,8 +28,8 @@ _SINGLE = re.compile(r"^(?:type|var|const)[ \t]+(\w+(?:[ \t]*,[ \t]*\w+)*+)", re
 _GROUP = re.compile(r"^(?:type|var|const)[ \t]*\(([\s\S]*?)(?:^\)|\Z)", re.MULTILINE)
 _IN_GROUP = re.compile(r"^([ \t]*)([^\W\d]\w*(?:[ \t]*,[ \t]*\w+)*+)", re.MULTILINE)
 # a parameter: names and their type
-_SIGNATURE = re.compile(r"func(?<!\wfunc)(?!\w)[^{\n(]*+(\([^{\n]*)")
-_PARAMETER = re.compile(r"[(,][ \t]*((?:\w+, )*+\w+)[ \t]+(?=[\w*\[(<.])")
+_SIGNATURE = re.compile(r"func(?<!\wfunc)(?!\w)[^{\n(]{0,200}+(\([^{\n]*)")
+_PARAMETER = re.compile(r"[(,][ \t]*((?:\w+, ){0,30}+\w+)[ \t]+(?=[\w*\[(<.])")
 _BOUND_BACKWARD = re.compile(
     r"=: ?(\w++(?: ,\w++)*+)"
 )  # a search for `:=` is fast from its end only

@@ -54,6 +54,7 @@ ThreadGroup Time Timeout TracePoint TrueClass TypeError URI UnboundMethod Uncaug
 UnicodeNormalize Warning YAML ZeroDivisionError Zlib
 """
 _CORE = frozenset(_CORE_NAMES.split())  # opened by a file, they are still Ruby's own
+_MOST_ALIKE = 64  # files among which the nearest is searched; more say nothing about any
 _TREES = frozenset({"test", "tests", "spec", "features"})
 
 
@@ -71,6 +72,8 @@ class RubyResolver:
         self._given = frozenset(_require_paths(paths.build_files))
         self._names: dict[str, str] = {}
         self._defining: dict[str, list[str]] = {}
+        self._ending: dict[str, list[str]] = {}
+        self._likely: dict[str, list[str]] = {}
         self._found: dict[tuple[str, str], str | None] = {}
         self._named: dict[tuple[str, str], str | None] = {}
 
@@ -115,14 +118,15 @@ class RubyResolver:
 
     def _search(self, folder: str, name: str) -> str | None:
         file = name if name.endswith((".rb", ".rake")) else name + ".rb"
-        ending = "/" + file
-        hits = []
-        for path in self._paths.by_name.get(file.rpartition("/")[2], ()):
-            if path == file or path.endswith(ending):
-                root = path[: -len(file)].rstrip("/")
-                if self._is_root(root, folder):
-                    hits.append(path)
-        return _nearest(hits, folder)
+        if file not in self._ending:
+            same = self._paths.by_name.get(file.rpartition("/")[2], ())
+            ending = "/" + file
+            self._ending[file] = [path for path in same if path == file or path.endswith(ending)]
+        hits = self._ending[file]
+        if len(hits) > _MOST_ALIKE:
+            return None
+        roots = ((path, path[: -len(file)].rstrip("/")) for path in hits)
+        return _nearest([path for path, root in roots if self._is_root(root, folder)], folder)
 
     def _is_root(self, root: str, folder: str) -> bool:
         """Whether `require` in a file of `folder` searches in `root`."""
@@ -148,13 +152,19 @@ class RubyResolver:
         return None
 
     def _definition(self, full: str, folder: str) -> str | None:
+        if full not in self._likely:
+            found = self._defining[full]
+            ending = "/" + _key(full)
+            named = [path for path in found if ("/" + _key(path[:-3])).endswith(ending)]
+            self._likely[full] = named or found
+        likely = self._likely[full]
+        if len(likely) > _MOST_ALIKE:
+            return None
         key = (full, folder)
         if key not in self._named:
             tree = _test_tree(folder)
-            seen = [p for p in self._defining[full] if _test_tree(parent(p)) in ("", tree)]
-            ending = "/" + _key(full)
-            named = [path for path in seen if ("/" + _key(path[:-3])).endswith(ending)]
-            self._named[key] = _nearest(named or seen, folder)
+            seen = [path for path in likely if _test_tree(parent(path)) in ("", tree)]
+            self._named[key] = _nearest(seen, folder)
         return self._named[key]
 
 

@@ -39,7 +39,9 @@ from codekiln.languages.rust_scan import RustBlock, RustFile, Use, scan
 
 _MOST_CRATES = 8  # in which one file is looked at
 _DEEPEST = 48  # imports of imports
-_STEPS_PER_FILE = 20_000  # look-ups through glob imports, on average; beyond, they lead nowhere
+_STEPS_PER_FILE = 2_000  # look-ups through glob imports, on average; beyond, they lead nowhere
+_MOST_KNOWN = 1_000_000  # look-ups that are remembered at a time
+_MOST_DECLARING = 64  # files with a macro of one name; more say nothing about any
 _OWNERS = frozenset({"mod.rs", "lib.rs", "main.rs"})  # their submodules lie beside them
 
 
@@ -86,6 +88,7 @@ class RustResolver:
     def __init__(self, paths: PathIndex) -> None:
         self._paths = paths
         self._packages = packages(paths)
+        self._by_folder = {package.folder: package for package in self._packages}
         self._names: dict[str, str] = {}
         self._files: Mapping[str, RustFile] = {}
         self._times: dict[str, int] = {}
@@ -93,6 +96,7 @@ class RustResolver:
         self._libraries: dict[str, _Crate] = {}
         self._known: dict[tuple[_Module, str], list[_Item]] = {}
         self._busy: set[tuple[_Module, str]] = set()
+        self._declares: set[str] = set()
         self._steps = 0
 
     def scan(self, path: str, text: str) -> RustFile:
@@ -102,10 +106,14 @@ class RustResolver:
     def edges(self, scans: Mapping[str, RustFile]) -> Iterator[Need]:
         """All needs of all files, as defined above."""
         self._files = scans
-        self._steps = _STEPS_PER_FILE * len(scans)
+        self._steps = _STEPS_PER_FILE * (len(scans) + 100)
         for source, target, conditional in self._declared():
             yield source, target, "conditional" if conditional else "declare"
         self._plant()
+        for file in scans.values():
+            for block in file.blocks:
+                self._declares.update(block.declares, (use.name for use in block.uses))
+                self._declares.update(name for name, _ in block.mods)
         for crate in self._crates:
             for module in crate.modules:
                 yield from self._needs(module)
@@ -158,8 +166,10 @@ class RustResolver:
                     self._libraries.setdefault(name, crate)
 
     def _package_of(self, path: str) -> Package | None:
-        around = [p for p in self._packages if not p.folder or path.startswith(p.folder + "/")]
-        return max(around, key=lambda package: len(package.folder), default=None)
+        folder = parent(path)
+        while folder and folder not in self._by_folder:
+            folder = parent(folder)
+        return self._by_folder.get(folder)
 
     def _grow(self, root: str, package: Package | None) -> _Crate | None:
         if root not in self._files:
@@ -228,7 +238,7 @@ class RustResolver:
             for path, _ in self._resolve(module, tuple(text.split("::")), imported=False):
                 yield module.path, path, kind
         if module.globs:
-            for name in module.block.names:
+            for name in self._declares.intersection(module.block.names):
                 for path, _ in self._lookup(module, name):
                     yield module.path, path, kind
         crate = module.crate
@@ -236,7 +246,7 @@ class RustResolver:
             declaring = crate.macros.get(name, ())
             if conditional and not declaring:
                 declaring = crate.test_macros.get(name, ())
-            if module.path not in declaring:
+            if module.path not in declaring and len(declaring) <= _MOST_DECLARING:
                 for path in declaring:
                     yield module.path, path, kind
 
@@ -315,6 +325,8 @@ class RustResolver:
         if not found and module is module.crate.root:
             found = [(path, None) for path in module.crate.macros.get(name, ())]
         self._busy.discard(key)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         self._known[key] = found = list(dict.fromkeys(found))
         return found
 
