@@ -94,8 +94,8 @@ class RustResolver:
         self._times: dict[str, int] = {}
         self._crates: list[_Crate] = []
         self._libraries: dict[str, _Crate] = {}
-        self._known: dict[tuple[_Module, str], list[_Item]] = {}
-        self._busy: set[tuple[_Module, str]] = set()
+        self._known: dict[tuple[_Module, str, bool], list[_Item]] = {}
+        self._busy: set[tuple[_Module, str, bool]] = set()
         self._declares: set[str] = set()
         self._steps = 0
 
@@ -307,21 +307,27 @@ class RustResolver:
         found = self._libraries.get(renamed)
         return None if found is crate else found
 
-    def _lookup(self, module: _Module, name: str, depth: int = 0) -> list[_Item]:
-        """The items called `name` in a module: its own, imported ones, and those of globs."""
-        key = (module, name)
+    def _lookup(
+        self, module: _Module, name: str, depth: int = 0, *, private: bool = True
+    ) -> list[_Item]:
+        """The items called `name` in a module: its own, imported ones, and those of globs.
+
+        What it imports for itself is left out unless `private`.
+        """
+        key = (module, name, private)
         if key in self._known:
             return self._known[key]
         found: list[_Item] = [(child.path, child) for child in module.children.get(name, ())]
         if key in self._busy or depth > _DEEPEST:
-            return found
+            return found or [_OUTSIDE]
         self._busy.add(key)
         for use in module.imports.get(name, ()):
-            found += self._used(module, use, depth + 1) or [_OUTSIDE]
+            if private or use.public:
+                found += self._used(module, use, depth + 1) or [_OUTSIDE]
         if name in module.block.declares:
             found.append((module.path, None))
         elif not found:
-            found = self._by_globs(module, name, depth)
+            found = self._by_globs(module, name, depth, private)
         if not found and module is module.crate.root:
             found = [(path, None) for path in module.crate.macros.get(name, ())]
         self._busy.discard(key)
@@ -330,15 +336,18 @@ class RustResolver:
         self._known[key] = found = list(dict.fromkeys(found))
         return found
 
-    def _by_globs(self, module: _Module, name: str, depth: int) -> list[_Item]:
+    def _by_globs(self, module: _Module, name: str, depth: int, private: bool) -> list[_Item]:
         for use in module.globs:
             self._steps -= 1
             if self._steps < 0:
                 return []
+            if not (private or use.public):
+                continue
             for _, place in self._resolve(module, use.path[:-1], imported=True, depth=depth + 1):
                 if place is not None and place is not module:
-                    found = self._lookup(place, name, depth + 1)
-                    if found:
+                    own = _is_within(module, place)
+                    found = self._lookup(place, name, depth + 1, private=own)
+                    if any(path for path, _ in found):
                         return found
         return []
 
@@ -346,3 +355,13 @@ class RustResolver:
         for path, file in self._files.items():
             for target in file.includes:
                 yield path, posixpath.normpath(join(parent(path), target)), "include"
+
+
+def _is_within(module: _Module, outer: _Module) -> bool:
+    """Whether a module lies in another, and so sees what that imports for itself."""
+    here: _Module | None = module
+    for _ in range(_DEEPEST):
+        if here is None or here is outer:
+            break
+        here = here.parent
+    return here is outer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from codekiln.languages.resolve import ReferenceKind
 
@@ -28,12 +29,9 @@ _DEEPEST = 32  # inline modules within each other; deeper ones count as part of 
 
 _MOD = re.compile(r"mod(?<!\wmod)\s+(\w+)\s*;")
 _USE = re.compile(r"use(?<!\wuse)\s+([\w\s:{},*]*+)(;?)")
+_PUBLIC = re.compile(r"pub\s*(?:\([^()]*\)\s*)?\Z")
 _EXTERN = re.compile(r"extern\s+crate\s+(\w+)(?:\s+as\s+(\w+))?\s*;")
 _TREE = re.compile(r"\w+|[{},*]")
-_DECLARED = re.compile(
-    r"(?:fn|struct|enum|trait|union|type|const|static)[ \t]+(?:(?:mut|ref)[ \t]+)?"
-    r"(?!(?:fn|unsafe|extern|async)\b)(\w+)"
-)
 _MACRO = re.compile(r"macro_rules!\s*(\w+)|macro(?<!\wmacro)\s+(\w+)\s*[({]")
 _PATH = re.compile(r"\w++(?:::\w++)+")
 _PATH_ATTRIBUTE = re.compile(r'path\s*=\s*"([^"\n]+)"[^;{}"]{0,400}?mod(?<!\wmod)\s+(\w+)\s*[;{]')
@@ -53,12 +51,14 @@ class Use:
         name: under which it is known: that after `as`, or the last segment.
         kind: local within a function, conditional under `#[cfg]`, import otherwise.
         external: from `extern crate`: the first segment names a crate.
+        public: re-exported: `pub use`.
     """
 
     path: tuple[str, ...]
     name: str
     kind: ReferenceKind
     external: bool = False
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class RustBlock:
         uses: what it imports.
         paths: "a::b" as used in code.
         names: names used alone; gathered only where a glob import may have brought them.
-        declares: names of items, at whatever depth.
+        declares: names of its items, those that stand where rustfmt puts them.
         macros: names that `macro_rules!` declares.
         calls: names of macros used.
     """
@@ -214,8 +214,9 @@ def _block(
     def note(match: re.Match[str]) -> str:
         if match[2]:
             kind = _use_kind(match, conditional, len(place))
+            public = bool(_PUBLIC.search(text[max(match.start() - 40, 0) : match.start()]))
             uses.extend(
-                Use(_same(path, known), known.setdefault(name, name), kind)
+                Use(_same(path, known), known.setdefault(name, name), kind, public=public)
                 for path, name in _leaves(match[1])
             )
         return " "
@@ -242,7 +243,7 @@ def _block(
     }
     calls = {token[:-1] for token in tokens if token[-1] == "!" and len(token) > 1}
     macros = {one or other for one, other in _MACRO.findall(text)} if "macro" in text else set()
-    declares = _same(set(_DECLARED.findall(text)), known)
+    declares = _same(set(_declared(len(place)).findall(text)), known)
     alone: set[str] = set()
     if any(use.path[-1] == "*" for use in uses):
         alone = {token.rstrip(":!") for token in tokens if "::" not in token}
@@ -257,6 +258,17 @@ def _block(
         declares=frozenset(declares),
         macros=_same(macros, known),
         calls=_same(calls - macros, known),
+    )
+
+
+@cache
+def _declared(depth: int) -> re.Pattern[str]:
+    """A search for the items of a module so deep; those of a type are indented further."""
+    return re.compile(
+        rf"^(?:\t|    ){{0,{depth}}}(?:pub(?:[ \t]*\([^()\n]*\))?[ \t]+)?"
+        r"(?:(?:default|unsafe|async|auto|const|extern|safe)[ \t]+(?:\"\"[ \t]*)?(?=[a-z]))*+"
+        r"(?:fn|struct|enum|trait|union|type|const|static|macro)[ \t]+(?:mut[ \t]+)?(\w+)",
+        re.MULTILINE,
     )
 
 
