@@ -32,7 +32,8 @@ def edges(tree: str) -> tuple[set[tuple[str, str]], set[str]]:
     uses: set[tuple[str, str]] = set()
     found: set[tuple[str, str]] = set()
     for owner, lines in _sections(tree):
-        spans = [m.groups() for m in map(_SPAN.match, lines) if m and m[3] == "0"]
+        matches = [_SPAN.match(line) for line in lines if "span: " in line]
+        spans = [match.groups() for match in matches if match and match[3] == "0"]
         inner = [file for kind, file, _ in spans if kind == "inner_span"]
         plain = [file for kind, file, _ in spans if kind == "span"]
         if inner:
@@ -69,8 +70,10 @@ def _paths(lines: list[str]) -> set[tuple[str, str]]:
         if span is None or span[3] != "0":
             continue
         for below in lines[at + 2 :]:
-            if below.strip().startswith("segments:"):
+            if "segments:" in below:
                 break
+            if "DefId(0:" not in below:
+                continue
             found.update((span[2], item) for item in _RESOLVED.findall(below))
     return found
 

@@ -83,7 +83,7 @@ def relation(one: str, other: str) -> Relation:
 
 def _cases(tags: set[str]) -> list[set[str]] | None:
     """The sets of true tags to try; None where there are too many."""
-    systems = sorted({*(tags & SYSTEMS), ""} | ({"linux"} if "unix" in tags else set()))
+    systems = sorted({*(tags & SYSTEMS), ""} | (SYSTEMS - _NOT_UNIX if "unix" in tags else set()))
     architectures = sorted({*(tags & ARCHITECTURES), ""})
     free = sorted(tags - SYSTEMS - ARCHITECTURES - {"unix", "!", "&&", "||"})
     free = [tag for tag in free if not tag.startswith("go1.")]
