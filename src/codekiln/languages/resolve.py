@@ -18,8 +18,9 @@ from codekiln import registry
 
 # import, include: by a statement that holds whenever the file is loaded; use: by a name that needs
 # no statement, such as a class of the same Java package; local: stands in a function;
-# conditional: in a branch for another platform; type-only: read by type checkers only.
-ReferenceKind = Literal["import", "include", "use", "local", "conditional", "type-only"]
+# conditional: in a branch for another platform; type-only: read by type checkers only;
+# declare: named as a part of the program, without a use of what is in it.
+ReferenceKind = Literal["import", "include", "use", "local", "conditional", "type-only", "declare"]
 Need = tuple[str, str, ReferenceKind]  # the first path needs the second
 
 

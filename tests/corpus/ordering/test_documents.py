@@ -132,5 +132,5 @@ def test_long_samples_are_cut_and_the_lost_edges_counted() -> None:
     whole = arrange(graph, CorpusSettings(), name="r", sizes=sizes)
     cut = arrange(graph, limited, name="r", sizes=sizes)
     assert [path for sample in cut.samples for path in sample] == list(whole.samples[0])
-    assert [len(sample) for sample in cut.samples] == [2, 2, 2, 2, 1]
+    assert sorted(len(sample) for sample in cut.samples) == [1, 2, 2, 2, 2]
     assert (whole.cut_edges, cut.cut_edges) == (0, 4)

@@ -26,6 +26,7 @@ FIRMNESS: dict[ReferenceKind, int] = {
     "local": 2,
     "conditional": 1,
     "type-only": 1,
+    "declare": 1,
 }
 
 
