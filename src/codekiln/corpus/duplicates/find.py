@@ -31,7 +31,7 @@ ROUNDS = 64  # of leaders beyond that; pairs at the threshold meet in other band
 CHUNK = 1024  # pairs compared at once: fits the cache
 READ = 4096  # signatures read at once
 BANDS = 4  # looked at in one pass over the signatures, at 8 bytes a unit each
-MOST_FAR = 4_000_000  # pairs kept that were compared and are not near: for people to ask about
+MOST_FAR = 2_000_000  # pairs kept that were compared and are not near: for people to ask about
 _BASE = np.uint64(0xD6E8FEB86659FD93)
 
 Numbers = npt.NDArray[np.int64]
@@ -205,6 +205,16 @@ def _shared(ids: Hashes, chosen: Numbers) -> tuple[Numbers, Hashes]:
     return chosen[place.astype(np.int64)], front[stay]
 
 
+def _open_runs(members: Numbers, ids: Hashes, roots: Numbers) -> tuple[Numbers, Hashes]:
+    """What shares an id with a unit of another group: the rest is joined already."""
+    if not len(ids):
+        return members, ids
+    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
+    several = np.minimum.reduceat(roots, starts) != np.maximum.reduceat(roots, starts)
+    stay = np.repeat(several, np.diff(np.append(starts, len(ids))))
+    return members[stay], ids[stay]
+
+
 class _Search:
     """The groups so far, and the pairs compared."""
 
@@ -217,6 +227,7 @@ class _Search:
     def compare_equal(self, members: Numbers, ids: Hashes) -> None:
         """Join what shares an id and is near."""
         roots = self.groups.roots
+        members, ids = _open_runs(members, ids, roots(members))
         for distance in range(1, SMALL):  # all pairs of what is up to SMALL
             left, right = members[:-distance], members[distance:]
             open_ = np.flatnonzero(ids[:-distance] == ids[distance:])
