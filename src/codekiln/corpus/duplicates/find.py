@@ -251,10 +251,8 @@ class _Search:
         near = similarity >= self._threshold
         self.groups.join(left[near], right[near])
         keep = near | (np.cumsum(~near) <= MOST_FAR - self._far)
-        self._far += np.count_nonzero(keep & ~near)
-        self.compared.append(
-            Pairs(left=left[keep], right=right[keep], similarity=similarity[keep])
-        )
+        self._far += int(np.count_nonzero(keep & ~near))
+        self.compared.append(Pairs(left=left[keep], right=right[keep], similarity=similarity[keep]))
         return near
 
 
