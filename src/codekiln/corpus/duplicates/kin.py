@@ -5,7 +5,7 @@ Digests tell what kind of copy a unit is, and what Jaccard cannot see: a small r
 stands inside a large one. A file that more than COMMON repositories hold (a licence, a file of
 test data) tells nothing about kinship, and is left out on both sides.
 
-One pass over (digest, repository) pairs in order of digest: 40 bytes a file while it runs, and 16
+One pass over (digest, repository) pairs in order of digest: 80 bytes a file while it runs, and 24
 bytes for each two repositories that share a file.
 
 Open in the paper, decided here: forks share half of their bytes, vendored is what has 80% of its
