@@ -149,7 +149,7 @@ def test_what_kind_of_copy_a_dropped_unit_is() -> None:
         ("plain", "app", True, "exact copy"),
         ("strange#2", "strange", False, "version"),
         ("tool/a", "app/a", True, "vendored"),
-        ("tool/a", "strange", False, "vendored"),
+        ("tool/a", "strange", False, "near-duplicate"),
         ("big/a", "big/b", True, "repeated"),
         ("fork-of-app/a", "app/a", True, "fork"),
     ]

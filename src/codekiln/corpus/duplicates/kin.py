@@ -246,9 +246,9 @@ def kinds(
     """What kind of copy each dropped unit is, in the order of `found`.
 
     "exact copy": a repository whose files are all those of the kept one; "version", "fork": of the
-    kept unit's repository; "vendored": a part of a repository, or all of it, that stands in an
-    otherwise different one; "repeated": it stands twice in its own repository; "near-duplicate":
-    a repository alike in its words, but not in whole files (reformatted, or renamed throughout).
+    kept unit's repository; "vendored": a part of a repository that stands verbatim in an otherwise
+    different one, or a repository that does; "repeated": it stands twice in its own repository;
+    "near-duplicate": alike in its words, but not in whole files (reformatted, or changed all over).
 
     Args:
         owners: the number of the repository of each candidate.
@@ -272,4 +272,4 @@ def _of_unit(
     if whole and project(names[owner]) == project(names[kept]):
         return "version"
     found = _kind(names, owner, kept, known.between(owner, kept))
-    return found or ("near-duplicate" if whole else "vendored")
+    return found or ("vendored" if exact else "near-duplicate")
