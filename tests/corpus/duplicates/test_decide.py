@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codekiln.corpus.duplicates import find
 from codekiln.corpus.duplicates.decide import Candidates, decide, table
-from codekiln.corpus.duplicates.find import SMALL, Signatures, band_rows, find_groups
+from codekiln.corpus.duplicates.find import SMALL, Groups, Signatures, band_rows, find_groups
 from codekiln.corpus.duplicates.grams import mix
 from codekiln.corpus.duplicates.sketch import Sketch, similarity
 
 
-def signature_of(numbers: range | list[int], bins: int = 256) -> np.ndarray:
+def signature_of(numbers: range | list[int], bins: int = 1024) -> np.ndarray:
     sketch = Sketch(bins)
     values = np.array(list(numbers), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     sketch.add_hashes(mix(values))
@@ -29,8 +30,8 @@ def candidates(units: dict[str, tuple[Any, range | list[int]]], **more: Any) -> 
     """From name -> (content, shingles)."""
     digests = [hashlib.md5(str(content).encode()).digest() for content, _ in units.values()]
     rows = [signature_of(shingles) if len(shingles) else None for _, shingles in units.values()]
-    none = np.zeros(256, np.uint32)
-    parts = np.array([none if row is None else row for row in rows], np.uint32).reshape(-1, 256)
+    none = np.zeros(1024, np.uint8)
+    parts = np.array([none if row is None else row for row in rows], np.uint8).reshape(-1, 1024)
     half = len(parts) // 2
     return Candidates(
         names=list(units),
@@ -121,13 +122,16 @@ def test_groups_are_those_of_all_pairs(seed: int) -> None:
         assert {n for n, _, _ in rows(made)} <= {n for n, _, _ in wanted}
 
 
+def random_signatures(count: int, seed: int = 0) -> np.ndarray:
+    """Of sets that share nothing: 7 bits a bin, none borrowed."""
+    return np.random.default_rng(seed).integers(0, 128, (count, 1024), dtype=np.uint8)
+
+
 def test_more_than_a_few_that_share_every_id() -> None:
     """Pairs near each other are found among many that a band cannot tell apart."""
-    base = np.arange(256, dtype=np.uint32)
     count = 3 * SMALL
-    parts = np.tile(base, (count, 1))
-    width = band_rows(256, 0.7)
-    parts[:, width:] += np.arange(1, count + 1, dtype=np.uint32)[:, None] * 1000
+    parts = random_signatures(count)
+    parts[:, : band_rows(1024, 0.7)] = 5
     parts[-1] = parts[0]  # far apart in the bucket, and all but its first band shared by no other
     signatures = Signatures([parts])
     groups, pairs = find_groups(signatures, np.arange(count), 0.7)
@@ -137,20 +141,82 @@ def test_more_than_a_few_that_share_every_id() -> None:
     assert len(pairs.left) < count * count
 
 
-def test_bands_meet_at_the_threshold() -> None:
-    rows = band_rows(256, 0.7)
-    assert 1 - (1 - 0.7**rows) ** (256 // rows) >= 0.99
-    assert 1 - (1 - 0.7 ** (rows + 1)) ** (256 // (rows + 1)) < 0.99
-    shared = round(2 * 3000 * 0.72 / 1.72)
+def test_a_pair_is_listed_once_and_far_ones_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = random_signatures(40)
+    parts[:, 512:] = parts[0, 512:]  # half of the bins agree: compared in many bands, never near
+    parts[-1] = parts[0]
+    signatures = Signatures([parts[:7], parts[7:]])
+    _, pairs = find_groups(signatures, np.arange(40), 0.7)
+    listed = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+    assert listed == sorted(set(listed))
+    assert all(left < right for left, right in listed)
+    assert len(listed) > 39
+    again = signatures.similarity(pairs.left, pairs.right)
+    assert np.array_equal(again, pairs.similarity)
+    monkeypatch.setattr(find, "MOST_FAR", 10)
+    groups, fewer = find_groups(signatures, np.arange(40), 0.7)
+    assert (fewer.similarity < 0.7).sum() <= 10
+    assert (fewer.similarity >= 0.7).sum() == 1
+    assert len(set(groups.roots(np.arange(40)).tolist())) == 39
+
+
+def test_only_the_chosen_are_compared() -> None:
+    parts = np.tile(random_signatures(1), (9, 1))
+    groups, _ = find_groups(Signatures([parts[:4], parts[:0], parts[4:]]), np.array([1, 4, 8]), 0.7)
+    roots = groups.roots(np.arange(9))
+    assert len({int(roots[n]) for n in (1, 4, 8)}) == 1
+    assert len(set(roots.tolist())) == 7
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "shuffled"])
+def test_long_chains_are_one_group_in_any_order(order: str) -> None:
+    """A path as long as the chain would take minutes."""
+    count = 100_000
+    left = np.arange(count - 1)
+    if order == "falling":
+        left = left[::-1]
+    elif order == "shuffled":
+        left = np.random.default_rng(0).permutation(left)
+    groups = Groups(count)
+    groups.join(left, left + 1)
+    steps, at = 0, int(count - 1)
+    while groups._parent[at] != at:
+        steps, at = steps + 1, int(groups._parent[at])
+    assert steps <= 17
+    assert len(set(groups.roots(np.arange(count)).tolist())) == 1
+
+
+def test_many_identical_and_many_that_share_a_band() -> None:
+    """Worst cases: what one band brings together is never compared all with all."""
+    same = np.tile(random_signatures(1), (20_000, 1))
+    groups, pairs = find_groups(Signatures([same]), np.arange(len(same)), 0.7)
+    assert len(set(groups.roots(np.arange(len(same))).tolist())) == 1
+    assert len(pairs.left) == len(same) - 1
+    apart = random_signatures(5_000)
+    apart[:, : band_rows(1024, 0.7)] = 5
+    groups, pairs = find_groups(Signatures([apart]), np.arange(len(apart)), 0.7)
+    assert len(set(groups.roots(np.arange(len(apart))).tolist())) == len(apart)
+    assert len(pairs.left) <= (SMALL + find.ROUNDS) * len(apart)
+
+
+@pytest.mark.parametrize("size", [100, 600, 3000])  # bins: most borrowed, some, none
+def test_bands_meet_at_the_threshold(size: int) -> None:
+    rows = band_rows(1024, 0.7)
+    assert 1 - (1 - 0.7**rows) ** (1024 // rows) >= 0.99
+    assert 1 - (1 - 0.7 ** (rows + 1)) ** (1024 // (rows + 1)) < 0.99
+    shared = round(2 * size * 0.72 / 1.72)
     pairs = 200
     made = [
-        signature_of(range(start, start + 3000))
+        signature_of(range(start, start + size))
         for pair in range(pairs)
-        for start in (pair * 10_000, pair * 10_000 + 3000 - shared)
+        for start in (pair * 10_000, pair * 10_000 + size - shared)
     ]
     signatures = Signatures([np.array(made)])
-    met = np.zeros(pairs, np.bool_)
-    for band in range(256 // rows):
-        ids = signatures.band(band * rows, (band + 1) * rows).reshape(pairs, 2)
-        met |= ids[:, 0] == ids[:, 1]
+    bands = 1024 // rows
+    ids = signatures.bands(0, bands, rows, np.arange(2 * pairs)).reshape(bands, pairs, 2)
+    met = (ids[:, :, 0] == ids[:, :, 1]).any(axis=0)
     assert met.sum() >= 194
+    few = signatures.bands(3, 2, rows, np.array([5, 7]))
+    assert np.array_equal(few, ids.reshape(bands, -1)[3:5][:, [5, 7]])

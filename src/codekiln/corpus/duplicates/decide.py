@@ -108,8 +108,14 @@ def _best(groups: Groups, first: Numbers, rank: Numbers) -> Numbers:
     return found
 
 
-def table(candidates: Candidates, found: Duplicates) -> arrow.Table:
-    """The decisions as a table: name, kept, similarity, exact; in order of name."""
+def table(
+    candidates: Candidates, found: Duplicates, kinds: Sequence[str] | None = None
+) -> arrow.Table:
+    """The decisions as a table: name, kept, similarity, exact, kind; in order of name.
+
+    Args:
+        kinds: what kind of copy each is (see `kin.kinds`); without them the column is empty.
+    """
     names = candidates.names
     rows: list[dict[str, Any]] = [
         {
@@ -117,9 +123,15 @@ def table(candidates: Candidates, found: Duplicates) -> arrow.Table:
             "kept": names[kept],
             "similarity": round(float(similarity), 4),
             "exact": bool(exact),
+            "kind": kind,
         }
-        for dropped, kept, similarity, exact in zip(
-            found.dropped, found.kept, found.similarity, found.exact, strict=True
+        for dropped, kept, similarity, exact, kind in zip(
+            found.dropped,
+            found.kept,
+            found.similarity,
+            found.exact,
+            [""] * len(found.dropped) if kinds is None else kinds,
+            strict=True,
         )
     ]
     schema = arrow.schema(
@@ -128,6 +140,7 @@ def table(candidates: Candidates, found: Duplicates) -> arrow.Table:
             ("kept", arrow.string()),
             ("similarity", arrow.float32()),
             ("exact", arrow.bool_()),
+            ("kind", arrow.string()),
         ]
     )
     return arrow.Table.from_pylist(sorted(rows, key=lambda row: row["name"]), schema=schema)

@@ -2,7 +2,7 @@
 
 units.parquet     one row a unit: its repository (number in the batch), name, digest, files,
                   bytes, and whether it has a signature
-signatures.bin    uint32 [units, bins], one after the other
+signatures.bin    uint8 [units, bins], one after the other
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from codekiln.corpus.duplicates.sketch import Bins
+from codekiln.corpus.duplicates.sketch import Signature
 from codekiln.corpus.ordering.graph import Graph
 from codekiln.corpus.ordering.order import sequences
 
@@ -90,7 +89,7 @@ class UnitWriter:
         self._rows: list[dict[str, Any]] = []
         self._file = (folder / SIGNATURES).open("wb")
 
-    def add(self, repository: int, unit: Unit, signature: Bins | None) -> None:
+    def add(self, repository: int, unit: Unit, signature: Signature | None) -> None:
         """Append one unit of the repository with this number."""
         self._rows.append(
             {
@@ -102,7 +101,7 @@ class UnitWriter:
                 "signed": signature is not None,
             }
         )
-        row = np.zeros(self._bins, np.uint32) if signature is None else signature
+        row = np.zeros(self._bins, np.uint8) if signature is None else signature
         self._file.write(row.tobytes())
 
     def close(self) -> None:
@@ -117,9 +116,9 @@ def read_units(folder: Path) -> arrow.Table:
     return parquet.read_table(folder / UNITS, use_threads=False)
 
 
-def read_signatures(folder: Path, bins: int) -> npt.NDArray[np.uint32]:
-    """[units, bins] uint32 of a batch, mapped into memory: read when looked at."""
+def read_signatures(folder: Path, bins: int) -> Signature:
+    """[units, bins] uint8 of a batch, mapped into memory: read when looked at."""
     path = folder / SIGNATURES
     if not path.stat().st_size:
-        return np.empty((0, bins), np.uint32)
-    return np.memmap(path, np.uint32, mode="r").reshape(-1, bins)
+        return np.empty((0, bins), np.uint8)
+    return np.memmap(path, np.uint8, mode="r").reshape(-1, bins)
