@@ -44,7 +44,7 @@ from codekiln.corpus.reports.report import BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.steps.compose import Piece, compose_batch
 from codekiln.corpus.steps.context import Batch, Context, Facts
-from codekiln.corpus.steps.decide import Dropped, decide_duplicates
+from codekiln.corpus.steps.decide import Dropped, decide_duplicates, related
 from codekiln.corpus.steps.finish import finish, sizes
 from codekiln.corpus.steps.mix import Shard, decide_copies
 from codekiln.corpus.steps.read import read_batch
@@ -56,7 +56,7 @@ from codekiln.log import Progress, logger
 from codekiln.processes import peak_memory_bytes, process_count
 from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, read_json
 
-VERSION = 3  # raised when the same input and settings come to give other documents
+VERSION = 4  # raised when the same input and settings come to give other documents
 STAGES = "stages"
 ROWS = "rows"  # of collections, grouped to repositories
 FINISHED = "corpus"  # the manifest's entry of the whole
@@ -221,6 +221,7 @@ class _Build:
             failures=[asdict(failure) for failure in [*self.plan.failures, *faults]],
             row_drops=self.plan.row_drops,
             duplicates=duplicates,
+            kin=related(self.stages, by_batch),
             texts=text_facts,
             text_duplicates=text_duplicates,
             mixture=mixture,

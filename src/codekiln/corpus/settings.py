@@ -120,7 +120,7 @@ class CorpusSettings(Settings):
         description="what has at least this Jaccard similarity is a near-duplicate",
     )
     dedup_permutations: int = Field(
-        256, ge=16, le=4096, description="length of a MinHash signature, a power of two"
+        1024, ge=16, le=4096, description="length of a MinHash signature in bytes, a power of two"
     )
     dedup_shingle: int = Field(5, ge=1, le=50, description="words in a shingle")
     decontaminate: list[str] = Field(

@@ -145,7 +145,9 @@ def _duplicate(corpus: Path, name: str) -> dict[str, Any] | None:
 
 def _copy_of(row: dict[str, Any]) -> str:
     how = "an exact copy" if row["exact"] else f"a near-duplicate (Jaccard {row['similarity']:.2f})"
-    return f"{how} of {row['kept']}"
+    named = not row["exact"] and row["kind"] in ("fork", "version")
+    kind = f", a {row['kind']} of it" if named else ""
+    return f"{how} of {row['kept']}{kind}"
 
 
 def _compared(corpus: Path, name: str) -> dict[str, Any]:

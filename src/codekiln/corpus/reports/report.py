@@ -18,6 +18,7 @@ NEAR_DUPLICATE = DUPLICATE["repository"]
 EXAMPLES = 3
 TOP = 20
 MOST_PROBLEMS = 2000
+MOST_KIN = 1000
 
 Row = dict[str, Any]
 
@@ -40,7 +41,9 @@ class BuildReport:
         documents: by split: documents, bytes; natural language and copies included, as they are
             read.
         held_out: names of the repositories kept out of training.
-        near_duplicates: name, kept (in favour of which), similarity, exact.
+        near_duplicates: name, kept (in favour of which), similarity, exact, kind of copy.
+        kin: repositories that share most of their files with others, dropped or not: name, other,
+            kind (version, fork, vendored, widespread), share (of its bytes), others (how many).
         texts: natural language beside the repositories: documents, bytes, near_duplicates, kinds
             (bytes of each), sources (documents by name), dropped (as above), test_data (by
             problem: documents).
@@ -70,6 +73,7 @@ class BuildReport:
     documents: dict[str, dict[str, int]]
     held_out: list[str]
     near_duplicates: list[Row]
+    kin: list[Row]
     texts: Row
     mixture: Row
     privacy: Row
@@ -113,6 +117,7 @@ def summarise(
     failures: Sequence[Row],
     row_drops: Mapping[str, Row],
     duplicates: Sequence[Row],
+    kin: Sequence[Row],
     texts: Iterable[Row],
     text_duplicates: int,
     mixture: Row,
@@ -128,7 +133,8 @@ def summarise(
         composed: facts as `steps.compose` leaves them, of those that had files, by name.
         failures: of repositories that could not even be opened.
         row_drops: rows of files that came into no repository, by reason: rows, examples.
-        duplicates: name, kept, similarity, exact of dropped units.
+        duplicates: name, kept, similarity, exact, kind of dropped units.
+        kin: repositories that share most of their files, as `duplicates.kin` tells.
         texts: facts as `steps.texts` leaves them.
         text_duplicates: documents of these that are dropped as duplicates.
         mixture: as `steps.mix` decided; empty where all is taken as it is.
@@ -168,6 +174,7 @@ def summarise(
         documents=documents,
         held_out=sorted(held_out),
         near_duplicates=list(duplicates),
+        kin=list(kin[:MOST_KIN]),
         texts=_texts(texts, text_duplicates),
         mixture=mixture,
         privacy=_privacy(built),

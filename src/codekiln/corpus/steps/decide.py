@@ -1,6 +1,6 @@
 """The second step: which units of all batches are duplicates; the only one that sees them all.
 
-    duplicates.parquet    name, kept, similarity, exact: every dropped unit
+    duplicates.parquet    name, kept, similarity, exact, kind: every dropped unit
     compared.parquet      left, right, similarity: every pair that was compared
 
 Both are for people to ask ("codekiln corpus why"); a build makes them anew.
@@ -9,7 +9,7 @@ Both are for people to ask ("codekiln corpus why"); a build makes them anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from codekiln.corpus.duplicates.decide import Candidates, decide, table
+from codekiln.corpus.duplicates.decide import Candidates, Duplicates, decide, table
 from codekiln.corpus.duplicates.find import Signatures
+from codekiln.corpus.duplicates.kin import Holdings, Kin, Kind, kinds, relations
 from codekiln.corpus.duplicates.units import read_signatures, read_units
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.steps.context import Facts
+from codekiln.corpus.steps.files import FILES, columns_of
 from codekiln.storage import atomic_path
 
 DUPLICATES = "duplicates.parquet"
@@ -47,13 +49,13 @@ def decide_duplicates(
         out: the folder for the two tables.
 
     Returns:
-        what each batch loses, and rows (name, kept, similarity, exact) for the report.
+        what each batch loses, and rows (name, kept, similarity, exact, kind) for the report.
     """
     if settings.dedup == "none" or not facts:
         return {key: Dropped() for key in facts}, []
     candidates, ends = _candidates(settings, stages, facts)
     found = decide(candidates, settings.dedup_threshold)
-    decided = table(candidates, found)
+    decided = table(candidates, found, _kinds(stages, facts, candidates, found))
     _save(decided, out / DUPLICATES)
     names = np.array(candidates.names, dtype=object)
     pairs = found.compared
@@ -71,6 +73,46 @@ def decide_duplicates(
         dropped[key] = Dropped(names=frozenset(names[inside]), rows=rows)
         start = end
     return dropped, decided.slice(0, EXAMPLES).to_pylist()
+
+
+def _kinds(
+    stages: Path,
+    facts: Mapping[str, list[Facts]],
+    candidates: Candidates,
+    found: Duplicates,
+) -> list[Kind] | None:
+    """What kind of copy each dropped unit is; nothing is asked for natural language."""
+    known, names, firsts = _kin(stages, facts)
+    if known is None:
+        return None
+    owners = [
+        read_units(stages / key).column("repository").to_numpy() + first
+        for key, first in firsts.items()
+    ]
+    return kinds(found, candidates, np.concatenate(owners), names, known)
+
+
+def related(stages: Path, facts: Mapping[str, list[Facts]]) -> list[dict[str, Any]]:
+    """Repositories that share most of their files with others, whatever became of them."""
+    known, names, _ = _kin(stages, facts)
+    return [asdict(row) for row in relations(known, names)] if known is not None else []
+
+
+def _kin(
+    stages: Path, facts: Mapping[str, list[Facts]]
+) -> tuple[Kin | None, list[str], dict[str, int]]:
+    """Who shares files with whom, the repositories' names, and each batch's first number."""
+    if not all((stages / key / FILES).exists() for key in facts):
+        return None, [], {}
+    holdings = Holdings()
+    names: list[str] = []
+    firsts: dict[str, int] = {}
+    for key, repositories in facts.items():
+        firsts[key] = len(names)
+        columns = ["repository", "digest", "bytes", "reason"]
+        holdings.add(len(names), columns_of(stages / key, columns))
+        names += [each["name"] for each in repositories]
+    return holdings.kin(len(names)), names, firsts
 
 
 def _candidates(

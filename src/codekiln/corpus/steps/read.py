@@ -3,7 +3,7 @@
     stages/<key>/files.parquet       every decoded file (`files`), dropped ones without text
     stages/<key>/edges.parquet       which file needs which
     stages/<key>/units.parquet       what may be a duplicate: repositories, subgraphs or files
-    stages/<key>/signatures.npy      uint32 [units, bins]
+    stages/<key>/signatures.bin      uint8 [units, bins]
     stages/<key>/facts.json          what was read and dropped, repository by repository
 
 A repository is read and written before the next is opened: memory is that of the largest one.
