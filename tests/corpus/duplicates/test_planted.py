@@ -138,7 +138,8 @@ def built(
             {
                 "repositories": [str(planted[0] / "*")],
                 "dedup": level,
-                "dedup_permutations": 1024,
+                "quality": {"enabled": False},
+                "privacy": {"secrets": False, "emails": False, "ip_addresses": False},
                 "held_out_rate": 0,
             }
         )
