@@ -14,6 +14,11 @@ quickstart: $(READY)
 test: $(READY) tools
 	$(BIN)/python -m pytest -q
 
+# Real projects, downloaded once, held against compilers and the like (each skips without its tool).
+.PHONY: oracles
+oracles: $(READY) tools
+	CODEKILN_ORACLES=1 $(BIN)/python -m pytest -q -s -m oracle
+
 # Style, types, and which package may import which.
 check: $(READY)
 	$(BIN)/ruff check .

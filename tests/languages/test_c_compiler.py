@@ -90,7 +90,7 @@ def rates(found: Set[object], wanted: Set[object]) -> tuple[float, float]:
     return len(found & wanted) / len(wanted), len(found & wanted) / len(found)
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", PROJECTS)
 def test_edges_against_the_compiler(name: str, tmp_path: Path) -> None:
     command = PROJECTS[name]

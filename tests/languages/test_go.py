@@ -316,7 +316,7 @@ def listed(root: Path) -> tuple[set[tuple[str, str]], set[str]]:
     return pairs, active
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("package", "module", "pairs"),
     [

@@ -273,7 +273,7 @@ def javac_edges(folder: Path) -> tuple[set[tuple[str, str]], set[str]]:
     return edges, wrong
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("package", "fewest"), [("libcommons-lang3-java", 300), ("libcommons-collections4-java", 900)]
 )

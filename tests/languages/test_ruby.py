@@ -209,7 +209,7 @@ def test_no_text_breaks_the_scan(text: str) -> None:
     assert found.failed == ()
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("package", "mains", "least", "wanted_use"),
     [

@@ -280,7 +280,7 @@ def only(folder: Path) -> Path:
     return found.parent
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("package", "edition", "features", "least"),
     [

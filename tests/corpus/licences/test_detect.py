@@ -237,7 +237,7 @@ def debian_source(name: str) -> Path:
     return target
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(("name", "share"), [("libyaml", 0.95), ("redis", 0.9), ("tmux", 0.9)])
 def test_files_agree_with_what_debian_s_packagers_found(name: str, share: float) -> None:
     root = debian_source(name)

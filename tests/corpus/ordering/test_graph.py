@@ -9,6 +9,7 @@ import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -136,18 +137,22 @@ def load_oracle(name: str) -> ModuleType:
         sys.path.pop(0)
 
 
+def oracle(requirement: str, least: int) -> Any:
+    return pytest.param(requirement, least, marks=pytest.mark.oracle)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("requirement", "least"),
     [
         ("Django>=5,<6", 4000),
         ("SQLAlchemy>=2,<3", 4000),
-        ("celery>=5,<6", 1000),
-        ("networkx>=3,<4", 1000),
-        ("flask>=3,<4", 150),  # src layout
-        ("google_cloud_storage>=2,<4", 300),  # namespace packages
-        ("bottle>=0.13,<1", 30),  # flat modules
-        ("lxml>=5,<7", 100),  # C and Cython between
+        oracle("celery>=5,<6", 1000),
+        oracle("networkx>=3,<4", 1000),
+        oracle("flask>=3,<4", 150),  # src layout
+        oracle("google_cloud_storage>=2,<4", 300),  # namespace packages
+        oracle("bottle>=0.13,<1", 30),  # flat modules
+        oracle("lxml>=5,<7", 100),  # C and Cython between
     ],
 )
 def test_recall_and_precision_against_ast(requirement: str, least: int) -> None:
@@ -166,7 +171,7 @@ def test_recall_and_precision_against_ast(requirement: str, least: int) -> None:
     assert precision >= 0.98
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("requirement", "root", "package", "least"),
     [
@@ -200,7 +205,7 @@ def test_packages_against_importlib(
     assert precision >= 0.98
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     "requirement",
     [

@@ -175,7 +175,7 @@ def published(name: str, version: str) -> Path:
     return folder / "package"
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("name", "version", "entries", "least"),
     [
@@ -242,7 +242,7 @@ def statements(text: str, typescript: bool) -> list[tuple[str, str]] | None:
     return [(kind, target) for _, kind, target in sorted(found)]
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("name", "version", "folder", "least"),
     [("webpack", "5.112.2", "lib", 3000), ("rxjs", "7.8.2", "src", 1200)],

@@ -96,7 +96,7 @@ def source_package(name: str) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize(
     ("name", "least"), [("php-monolog", 400), ("phpunit", 1500), ("php-symfony", 20_000)]
 )
