@@ -209,3 +209,17 @@ def test_an_unknown_language_comes_with_the_nearest(tmp_path: Path) -> None:
 def test_a_path_through_a_file_is_an_error_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         Recipe.load(write(tmp_path, "") / "x")
+
+
+def test_tables_within_tables_can_be_overridden_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("[corpus.quality]\nmin_quality = 0.25\n")
+    read = Recipe.load(path, ["corpus.quality.syntax=off", "corpus.mixture.preset=deepseek-coder"])
+    assert "[corpus.quality]\n" in read.to_toml()
+    read.save(tmp_path / "again.toml")
+    assert Recipe.load(tmp_path / "again.toml").fingerprint() == read.fingerprint()
+    assert 'syntax = "off"' in read.to_toml()
+    with pytest.raises(RecipeError, match="min_quality: a value"):
+        Recipe.load(path, ["corpus.quality.min_quality.is_no_table=1"])
+    with pytest.raises(RecipeError, match="did you mean 'preset'"):
+        Recipe.load(path, ["corpus.mixture.pre_set=none"])

@@ -12,8 +12,9 @@ from codekiln.corpus.quality import screen as screening
 from codekiln.corpus.quality.compiler import CompilerVerdict
 from codekiln.corpus.quality.screen import Screen
 from codekiln.corpus.quality.settings import QualitySettings
-from codekiln.errors import SourceError
-from codekiln.recipe import validate
+from codekiln.corpus.settings import CorpusSettings
+from codekiln.errors import RecipeError, SourceError
+from codekiln.recipe import Recipe
 from codekiln.types import SourceFile
 
 GOOD = b'"""Doc."""\n\n\ndef first(value):\n    """One."""\n    return value + 1\n'
@@ -70,6 +71,9 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path, caplog):
     assert "codekiln[quality]" in caplog.text
 
 
-def test_settings_are_a_recipes_table():
-    found = validate("quality", {"syntax": "off", "min_quality": 0.2}, "recipe")
+def test_settings_are_a_table_of_the_corpus():
+    values = {"corpus": {"quality": {"syntax": "off", "min_quality": 0.2}}}
+    found = Recipe.from_values(values).table(CorpusSettings).quality
     assert found == QualitySettings(syntax="off", min_quality=0.2)
+    with pytest.raises(RecipeError, match="min_quality"):
+        Recipe.from_values({"corpus": {"quality": {"min_qality": 0.2}}})

@@ -187,7 +187,10 @@ class _Meter:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end."""
-        data = self._expanded.read(size)
+        try:
+            data = self._expanded.read(size)
+        except MemoryError:  # a Zstandard frame may declare a window of gigabytes
+            raise ValueError("it asks for more memory than there is") from None
         self._total += len(data)
         check_expansion(self._path, self._limits, self._raw.tell(), self._total)
         return data

@@ -7,11 +7,16 @@ import gzip
 import io
 import lzma
 import zlib
+from pathlib import Path
 from typing import IO, Any, cast
 
 BLOCK = 1 << 18
-# What the decompressors raise about damage: gzip, bz2 and pyarrow report it as OSError.
-DAMAGE = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RecursionError)
+# What the decompressors raise about damage: gzip, bz2 and pyarrow report it as OSError; a Zstandard
+# frame may declare a window that no memory can hold.
+DAMAGE = (
+    *(zlib.error, lzma.LZMAError, EOFError, OSError, ValueError),
+    *(RecursionError, MemoryError),
+)
 
 MAGIC = (
     (b"\x1f\x8b", "gz"),
@@ -20,6 +25,7 @@ MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zst"),
 )
 _SUFFIXES = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
+PACKED = tuple(_SUFFIXES)
 
 
 def decompress(raw: IO[bytes], kind: str) -> IO[bytes]:
@@ -33,6 +39,11 @@ def decompress(raw: IO[bytes], kind: str) -> IO[bytes]:
 
         return cast(IO[bytes], pa.CompressedInputStream(cast(Any, raw), "zstd"))
     return cast(IO[bytes], _Xz(raw)) if kind == "xz" else raw
+
+
+def open_packed(path: Path) -> IO[bytes]:
+    """Open a file for reading, expanded as its name's suffix says while it is read."""
+    return open_expanded(path.open("rb"), path.name.lower())
 
 
 def open_expanded(raw: IO[bytes], name: str) -> IO[bytes]:

@@ -26,9 +26,9 @@ from typing import Any, TextIO
 from xml.parsers import expat
 
 from codekiln.corpus.sources.archive_7z import pour_member
+from codekiln.corpus.sources.compressed import DAMAGE, open_packed
 from codekiln.corpus.sources.html_markdown import markdown_of
 from codekiln.corpus.sources.intake import Tally
-from codekiln.corpus.sources.packed import DAMAGE, open_packed
 from codekiln.errors import SourceError
 
 NO_ANSWER = "no answer good enough"

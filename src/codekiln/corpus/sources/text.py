@@ -19,8 +19,8 @@ from pathlib import Path
 
 from codekiln.corpus.filters import prose
 from codekiln.corpus.sources import stackexchange, text_files, text_rows
+from codekiln.corpus.sources.compressed import PACKED
 from codekiln.corpus.sources.intake import Tally
-from codekiln.corpus.sources.packed import PACKED
 from codekiln.corpus.sources.text_settings import TextFormat, TextSource
 from codekiln.errors import SourceError
 from codekiln.storage import fingerprint

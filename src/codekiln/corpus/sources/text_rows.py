@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from codekiln.corpus.sources.compressed import DAMAGE, PACKED, open_packed
 from codekiln.corpus.sources.intake import Tally
-from codekiln.corpus.sources.packed import DAMAGE, PACKED, open_packed
 from codekiln.corpus.sources.text_settings import TextSource
 from codekiln.errors import SourceError
 
