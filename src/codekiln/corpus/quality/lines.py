@@ -56,7 +56,8 @@ def line_signals(texts: Together) -> LineSignals:
     return LineSignals(
         blank_lines=_left(counts(filled, bounds), np.diff(bounds)),
         number_lines=share(
-            counts(_number_lines(texts, bodies, kinds), bounds), counts(kinds & _TELLING > 0, bounds)
+            counts(_number_lines(texts, bodies, kinds), bounds),
+            counts(kinds & _TELLING > 0, bounds),
         ),
         string_lines=share(counts(quoted, bounds), counts(filled, bounds)),
         repeated_lines=_repeated(texts, bodies),

@@ -103,7 +103,7 @@ def is_generated(data: bytes, path: str) -> bool:
     if _GENERATED_PATH.search(path[max(0, path.rfind("/")) :]):
         return True
     head = data[:HEAD].lower()
-    if not any([hint in head for hint in _HINTS]):  # nearly all files end here
+    if not any(hint in head for hint in _HINTS):  # nearly all files end here
         return False
     rows = [row for row in head.split(b"\n") if any(hint in row for hint in _HINTS)]
     return any(map(_MARKED.match, rows))

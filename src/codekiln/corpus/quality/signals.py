@@ -29,8 +29,8 @@ from codekiln.corpus.quality.together import Together
 from codekiln.corpus.quality.words import word_signals
 
 PACKED = 2048  # bytes that are compressed
-BATCH_FILES = 32
-BATCH_BYTES = 1 << 19
+BATCH_FILES = 64
+BATCH_BYTES = 1 << 20
 
 File = tuple[bytes, str, str]  # as `measure` takes them
 
@@ -126,10 +126,10 @@ def measure_files(files: Sequence[File]) -> list[Signals]:
 def batches(files: Sequence[File]) -> Iterator[Sequence[File]]:
     """Files that are measured in one go: few enough for the processor's cache."""
     start = size = 0
-    for place, (data, _, _) in enumerate(files):
-        if place > start and (place - start >= BATCH_FILES or size + len(data) > BATCH_BYTES):
-            yield files[start:place]
-            start, size = place, 0
+    for at, (data, _, _) in enumerate(files):
+        if at > start and (at - start >= BATCH_FILES or size + len(data) > BATCH_BYTES):
+            yield files[start:at]
+            start, size = at, 0
         size += len(data)
     if files:
         yield files[start:]

@@ -120,9 +120,7 @@ def _unique(texts: Together, starts: Numbers, ends: Numbers, bounds: Numbers) ->
 
 def _keys(texts: Together, starts: Numbers, lengths: Numbers) -> npt.NDArray[np.uint64]:
     """Each word as a number, its first byte the lowest; 0 is in no word, so all are different."""
-    anywhere = np.ndarray(
-        len(texts.text), "<u8", buffer=texts.text + bytes(_PACKED), strides=(1,)
-    )
+    anywhere = np.ndarray(len(texts.text), "<u8", buffer=texts.text + bytes(_PACKED), strides=(1,))
     found: npt.NDArray[np.uint64] = anywhere[starts] & _MASKS[lengths]
     return found
 
