@@ -30,6 +30,23 @@ def test_a_good_and_a_broken_file():
         assert screen.judge(broken, "python", "a.py") == "syntax errors"
 
 
+def test_many_files_are_as_each_on_its_own():
+    pytest.importorskip("tree_sitter_python")
+    texts = [GOOD.decode(), "x = (\n", "", "lone \ud800 surrogate", 'print "a"\n', "é = 1\n" * 999]
+    files = [
+        SourceFile(path=f"{n}.py", text=text, language=language)
+        for n, text in enumerate(texts * 20)
+        for language in ("python", "nothing")
+    ]
+    with Screen(QualitySettings()) as screen:
+        found = screen.assess_files(files)
+        assert screen.assess_files([]) == []
+        for file, each in zip(files, found, strict=True):
+            data = file.text.encode("utf-8", "surrogatepass")
+            assert each == screen.assess(data, file.language, file.path)
+    assert len({each.syntax for each in found}) >= 4
+
+
 def test_without_a_syntax_check():
     with Screen(QualitySettings(syntax="off")) as screen:
         found = screen.assess(GOOD + b"x = (\n", "python", "a.py")

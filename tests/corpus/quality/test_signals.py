@@ -8,6 +8,7 @@ import re
 import statistics
 import sysconfig
 import tokenize
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codekiln.corpus.quality.comments import comment_bytes, comment_share
+from codekiln.corpus.quality.comments import (
+    _BY_LANGUAGE,
+    _FAMILIES,
+    comment_bytes,
+    comment_share,
+)
 from codekiln.corpus.quality.functions import count_functions
 from codekiln.corpus.quality.origin import is_generated, place
 from codekiln.corpus.quality.sample import WHOLE, pieces, sample
-from codekiln.corpus.quality.signals import NAMES, measure
+from codekiln.corpus.quality.signals import BATCH_BYTES, NAMES, batches, measure, measure_files
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 PUNCTUATION = " .,+-{}[]();:\"'\\\t\r\v\f/*&|"
 
 PARTS = ["a", "Ab_1", "x", "0x1F", "12", "3,", "=", "(", "{", "}", '"', "'", "#", "é", ";", "_"]
+WORDS_OF_8_AND_9 = ["of_eight", "of_eighT", "of__nine_", "12345678", "123456789", "é_eight"]
 BLANKS = ["    ", "\t", "  ", "\n", "\n\n", "\r", "\0", "\x7f", "A" * 70]
-pieces_of_code = st.sampled_from([*PARTS, *BLANKS])
+pieces_of_code = st.sampled_from([*PARTS, *WORDS_OF_8_AND_9, *BLANKS])
 texts = st.lists(pieces_of_code, max_size=120).map("".join)
 
 
@@ -98,6 +105,39 @@ def test_signals_equal_slow_counts(text):
         assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-7), name
 
 
+@given(st.lists(texts, max_size=8))
+def test_files_measured_together_equal_slow_counts(many):
+    many = [text for text in many if len(text.encode()) <= WHOLE]
+    for text, found in zip(many, measure_files([(t.encode(), "c", "") for t in many]), strict=True):
+        for name, value in slow(text).items():
+            assert getattr(found, name) == pytest.approx(value, rel=1e-6, abs=1e-7), name
+
+
+def test_files_measured_together_are_as_each_on_its_own():
+    paths = sorted(STDLIB.glob("*.py"))[:150]
+    files = [(path.read_bytes(), "python", f"test/{path.name}") for path in paths]
+    files += [
+        (b"", "c", ""),
+        (b"\n", "c", ""),
+        (b"Zm9v" * 400_000, "c", "a.min.js"),
+        (b" ", "c", ""),
+    ]
+    assert measure_files(files) == [measure(*file) for file in files]
+    found = list(batches(files))
+    assert [file for batch in found for file in batch] == files
+    assert all(sum(len(file[0]) for file in batch) <= BATCH_BYTES for batch in found if batch[1:])
+    assert list(batches([])) == [] and measure_files([]) == []
+
+
+@given(st.binary(max_size=4000))
+def test_packed_is_what_zlib_makes_of_the_middle(data):
+    start = max(0, len(data) - 2048) // 2
+    piece = data[start : start + 2048]
+    packer = zlib.compressobj(1, zlib.DEFLATED, -11, 4)
+    wanted = len(packer.compress(piece) + packer.flush()) / len(piece) if piece else 0
+    assert measure(data, "c").packed == np.float32(wanted)
+
+
 @given(st.binary(max_size=3000), st.sampled_from(["python", "c", "php", "lua", "html", "nothing"]))
 def test_any_bytes_give_float32_numbers_in_range(data, language):
     found = measure(data, language)
@@ -157,6 +197,25 @@ def c_comments(text: str) -> int:
 def test_c_comments_equal_a_state_machine(parts):
     text = "".join(parts)
     assert comment_bytes(text.encode(), "c") == c_comments(text)
+
+
+MARKS = [b'"', b"'", b'"' * 3, b"'" * 3, b"`", b"\\", b"/*", b"*/", b"//", b"--", b"--[[", b"]]"]
+MARKS += [b"<!--", b"-->", b"{-", b"-}", b"(*", b"*)", b"#", b"\n", b" ", b"a", b"a b"]
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=40).map(b"".join), st.sampled_from([*_FAMILIES]))
+def test_comments_equal_those_found_by_trying_at_every_place(text, family):
+    """The marks tell comments from strings, whatever stands within them."""
+    language = next(name for name, found in _BY_LANGUAGE.items() if found == family)
+    comments, others = _FAMILIES[family]
+    at = found = 0
+    while at < len(text):
+        tries = [(re.compile(each, re.DOTALL).match(text, at), True) for each in comments]
+        tries += [(re.compile(each, re.DOTALL).match(text, at), False) for each in others]
+        match, is_comment = next(((m, c) for m, c in tries if m), (None, False))
+        found += len(match[0]) if match and is_comment else 0
+        at = match.end() if match else at + 1
+    assert comment_bytes(text, language) == found
 
 
 def test_comments_of_other_languages():

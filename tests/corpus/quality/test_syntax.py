@@ -143,6 +143,49 @@ def test_a_parser_that_hangs_is_ended():
         assert checker.check(b"x = 1\n", "python") == Syntax(None, CRASHED)
 
 
+FRAGILE = """
+import os, time
+from codekiln.corpus.quality import parse_worker
+
+def parse(data, grammar, real=parse_worker.parse):
+    if data.startswith(b"# dies"):
+        os.abort()
+    if data.startswith(b"# hangs"):
+        time.sleep(600)
+    return real(data, grammar)
+
+parse_worker.parse = parse
+parse_worker.main()
+"""
+
+
+def test_many_files_at_a_time_and_a_fault_costs_one_of_them():
+    good, broken, large = b"x = 1\n", b"x = (\n", b"x = 1\n" * 60_000
+    dies, hangs = b"# dies\n" + large, b"# hangs\n"
+    datas = [good, dies, broken, large, dies, dies, good, hangs, large, large, good, dies]
+    files = [(data, "python", "a.py") for data in datas]
+    files.insert(3, (b"?", "nothing", ""))
+    with SyntaxChecker(command=[sys.executable, "-c", FRAGILE], hangs_seconds=3) as checker:
+        found = checker.check_files(files)
+        assert checker.restarts == 5
+        assert checker.check_files(files[:1]) == [Syntax(0.0)] and checker.check_files([]) == []
+    lost = [file[0] in (dies, hangs) for file in files]
+    assert [each == Syntax(None, CRASHED) for each in found] == lost
+    kept = [file for file in files if file[0] not in (dies, hangs)]
+    wanted = [
+        parse(data, "python") if language == "python" else UNKNOWN for data, language, _ in kept
+    ]
+    assert [each for each in found if each.note != CRASHED] == wanted
+    assert found[3] == UNKNOWN and found[2].errors
+
+
+def test_what_nobody_waited_for_is_not_taken_for_the_answer():
+    with SyntaxChecker() as checker:
+        checker.begin([(b"x = (\n" * 5000, "python", "")] * 3)
+        assert checker.check_files([(b"x = 1\n", "python", "")] * 2) == [Syntax(0.0)] * 2
+        assert checker.restarts == 0
+
+
 def test_a_parser_that_never_starts_is_no_fault_of_the_file():
     checker = SyntaxChecker(command=[sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(CodekilnError, match="exit code 3"):

@@ -24,6 +24,7 @@ BUCKETS = 2048
 _BITS = 11
 _TEXT, _SHAPE = 4, 6
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_WORD = 8
 
 _LEFT_OUT = frozenset(
     {"size", "lines", "words", "packed", "generated", "vendored", "fixture", "test"}
@@ -65,20 +66,24 @@ def signal_features(signals: Signals) -> Vector:
 
 def gram_features(part: bytes) -> Vector:
     """Square roots of the shares of the n-grams of a sample, float32 [2 * BUCKETS]."""
-    return np.concatenate(
-        (_grams(part.translate(_FOLDED), _TEXT), _grams(part.translate(_SHAPED), _SHAPE))
-    )
-
-
-def _grams(text: bytes, width: int) -> Vector:
-    count = len(text) - width + 1
-    if count <= 0:
-        return np.zeros(BUCKETS, np.float32)
-    codes = np.frombuffer(text, np.uint8).astype(np.uint64)
-    keys = codes[:count].copy()
-    for place in range(1, width):
-        keys |= codes[place : place + count] << np.uint64(8 * place)
+    sizes = [max(0, len(part) - width + 1) for width in (_TEXT, _SHAPE)]
+    keys = np.empty(sum(sizes), np.uint64)
+    text, shape = keys[: sizes[0]], keys[sizes[0] :]
+    np.bitwise_and(_words(part.translate(_FOLDED), len(text)), _kept(_TEXT), out=text)
+    np.bitwise_and(_words(part.translate(_SHAPED), len(shape)), _kept(_SHAPE), out=shape)
     keys *= _ODD
     keys >>= np.uint64(64 - _BITS)
-    counts = np.bincount(keys.view(np.int64), minlength=BUCKETS)
-    return np.sqrt(counts / count, dtype=np.float32)
+    shape += np.uint64(BUCKETS)
+    counts = np.bincount(keys.view(np.int64), minlength=2 * BUCKETS).reshape(2, BUCKETS)
+    shares = counts / np.maximum(sizes, 1)[:, None]
+    return np.sqrt(shares, dtype=np.float32).ravel()
+
+
+def _words(text: bytes, count: int) -> npt.NDArray[np.uint64]:
+    """The 8 bytes from each of the first places on, as numbers, the first byte the lowest."""
+    return np.ndarray(count, "<u8", buffer=text + bytes(_WORD), strides=(1,))
+
+
+def _kept(width: int) -> np.uint64:
+    """Keeps the first bytes of such a number."""
+    return np.uint64((1 << 8 * width) - 1)

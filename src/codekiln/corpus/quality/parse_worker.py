@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import resource
 import struct
-import sys
 from typing import BinaryIO
 
 from codekiln.corpus.quality.parse import NOTES, parse
@@ -22,6 +21,7 @@ from codekiln.corpus.quality.parse import NOTES, parse
 QUESTION = struct.Struct("<IB")
 ANSWER = struct.Struct("<dB")
 READY = b"R"
+READ_AHEAD = 1 << 16  # bytes; one read brings several files
 # No tree of a real file of up to 1 MiB took over 120 MiB; a grammar gone astray takes all it gets.
 MEMORY_BYTES = 384 << 20
 
@@ -47,7 +47,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers)
+    with open(0, "rb", buffering=READ_AHEAD, closefd=False) as questions:
+        serve(questions, answers)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,7 @@ from codekiln.corpus.quality.compiler import CompilerVerdict, Job, compile_files
 from codekiln.corpus.quality.judge import Assessment, judge
 from codekiln.corpus.quality.parse import COMPILED, UNKNOWN, Syntax
 from codekiln.corpus.quality.settings import QualitySettings
-from codekiln.corpus.quality.signals import measure
+from codekiln.corpus.quality.signals import File, batches, measure_files
 from codekiln.corpus.quality.syntax import SyntaxChecker, versions
 from codekiln.log import logger
 from codekiln.types import SourceFile
@@ -49,12 +50,7 @@ class Screen:
             verdict: the compiler's, where one was asked; else, or where it cannot tell,
                 tree-sitter has the word.
         """
-        signals = measure(data, language, path)
-        return Assessment(
-            signals=signals,
-            syntax=self._syntax(data, language, path, verdict),
-            quality=self._model.score(data, language, signals),
-        )
+        return self._assess([(data, language, path)], [verdict])[0]
 
     def assess_files(self, files: Sequence[SourceFile]) -> list[Assessment]:
         """`assess` for many files, compilers asked first where the settings want them.
@@ -67,24 +63,34 @@ class Screen:
         if self.settings.syntax == "compiler":
             pairs = zip(files, encoded, strict=True)
             verdicts = compile_files([Job(data=d, language=f.language) for f, d in pairs])
-        rows = zip(files, encoded, verdicts, strict=True)
-        return [self.assess(data, file.language, file.path, v) for file, data, v in rows]
+        rows = [(d, f.language, f.path) for f, d in zip(files, encoded, strict=True)]
+        return self._assess(rows, verdicts)
+
+    def _assess(
+        self, files: Sequence[File], verdicts: Sequence[CompilerVerdict | None]
+    ) -> list[Assessment]:
+        """Signals are measured while the parser is at work."""
+        if self._checker is not None:
+            self._checker.begin(list(compress(files, map(_is_open, verdicts))))
+        signals, scores = [], []
+        for batch in batches(files):
+            measured = measure_files(batch)
+            for (data, language, _), found in zip(batch, measured, strict=True):
+                scores.append(self._model.score(data, language, found))
+            signals += measured
+            if self._checker is not None:
+                self._checker.advance()
+        syntax = [UNKNOWN] * len(files)
+        if self._checker is not None:
+            syntax = _with_verdicts(self._checker.finish(), verdicts)
+        return [
+            Assessment(signals=s, syntax=x, quality=q)
+            for s, x, q in zip(signals, syntax, scores, strict=True)
+        ]
 
     def judge(self, found: Assessment, language: str, path: str = "") -> str | None:
         """Why the file is dropped, one of `judge.REASONS`; None if it is kept."""
         return judge(found, language, path, self.settings)
-
-    def _syntax(
-        self, data: bytes, language: str, path: str, verdict: CompilerVerdict | None
-    ) -> Syntax:
-        if self._checker is None:
-            return UNKNOWN
-        if verdict is not None and verdict.answer == "ok":
-            return Syntax(0.0, COMPILED)
-        found = self._checker.check(data, language, path)
-        if verdict is None or verdict.answer == "cannot tell" or found.note:
-            return found
-        return Syntax(1.0, COMPILED)
 
     def close(self) -> None:
         """End the parser's process."""
@@ -101,3 +107,30 @@ class Screen:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_open(verdict: CompilerVerdict | None) -> bool:
+    """Whether tree-sitter is asked: what a compiler takes is right."""
+    return verdict is None or verdict.answer != "ok"
+
+
+def _with_verdicts(
+    parsed: Sequence[Syntax], verdicts: Sequence[CompilerVerdict | None]
+) -> list[Syntax]:
+    """What is said of each file.
+
+    Args:
+        parsed: of the files that are open, in turn.
+    """
+    rest = iter(parsed)
+    return [
+        _both(next(rest), verdict) if _is_open(verdict) else Syntax(0.0, COMPILED)
+        for verdict in verdicts
+    ]
+
+
+def _both(parsed: Syntax, verdict: CompilerVerdict | None) -> Syntax:
+    """The compiler has the word where it can tell, but for what has a name of its own."""
+    if verdict is None or verdict.answer == "cannot tell" or parsed.note:
+        return parsed
+    return Syntax(1.0, COMPILED)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from codekiln.corpus.quality import judge as judging
-from codekiln.corpus.quality.comments import pattern
+from codekiln.corpus.quality.comments import is_comment, pattern
 from codekiln.corpus.quality.judge import Assessment, judge
 from codekiln.corpus.quality.labels import Row
 from codekiln.corpus.quality.settings import QualitySettings
@@ -43,7 +43,7 @@ Spoiler = Callable[[bytes, str, frozenset[bytes], random.Random], bytes]
 def without_comments(data: bytes, language: str) -> bytes:
     """`data` with its comments taken out."""
     found = pattern(language)
-    left = found.sub(lambda match: b"" if match[1] else match[0], data)
+    left = found.sub(lambda match: b"" if is_comment(match[0], language) else match[0], data)
     return re.sub(rb"\n[ \t]*(?=\n)", b"", left)
 
 
