@@ -342,3 +342,19 @@ def library(root: Path, folder: Path) -> Path:
 def by_macro(source: str, target: str) -> bool:
     declared = set(re.findall(r"macro_rules!\s*(\w+)", target))
     return bool(declared & set(re.findall(r"(\w+)!", source)))
+
+
+def test_a_glob_of_nothing_is_no_crash() -> None:
+    texts = {
+        "Cargo.toml": '[package]\nname = "a"\n',
+        "src/lib.rs": "mod b;\nuse *;\npub use {*};\nuse b::*;\nfn f() { thing(); }\n",
+        "src/b.rs": "pub fn thing() {}\nuse super::*;\nuse ::*;\n",
+    }
+    sources = [
+        SourceFile(path=path, text=text, language="rust")
+        for path, text in texts.items()
+        if path.endswith(".rs")
+    ]
+    graph = build_graph(sources, build_files={"Cargo.toml": texts["Cargo.toml"]})
+    assert graph.failed == ()
+    assert ("src/lib.rs", "src/b.rs") in {(e.source, e.target) for e in graph.edges}

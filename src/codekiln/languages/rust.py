@@ -343,7 +343,7 @@ class RustResolver:
                 return []
             if not (private or use.public):
                 continue
-            for _, place in self._resolve(module, use.path[:-1], imported=True, depth=depth + 1):
+            for _, place in self._used(module, use, depth + 1):
                 if place is not None and place is not module:
                     own = _is_within(module, place)
                     found = self._lookup(place, name, depth + 1, private=own)

@@ -74,6 +74,30 @@ def test_headers_are_shared_between_c_and_cpp() -> None:
     ]
 
 
+def test_a_resolver_that_breaks_costs_only_its_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codekiln.languages.c import CResolver
+    from codekiln.languages.python import PythonResolver
+
+    given = [
+        *files(a="", b="import a\n"),
+        SourceFile(path="x.c", text='#include "x.h"\n', language="c"),
+        SourceFile(path="x.h", text="", language="c"),
+    ]
+
+    def broken(*_: object) -> Any:
+        raise IndexError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PythonResolver, "edges", broken)
+        graph = build_graph(given)
+    assert [(e.source, e.target) for e in graph.edges] == [("x.c", "x.h")]
+    assert graph.failed == ("a.py", "b.py")
+    monkeypatch.setattr(CResolver, "scan", broken)
+    graph = build_graph(given)
+    assert [(e.source, e.target) for e in graph.edges] == [("b.py", "a.py")]
+    assert graph.failed == ("x.c", "x.h")
+
+
 def test_other_paths_count_for_resolution_but_are_no_nodes() -> None:
     given = files(p__a="import json\nimport p.b\nimport p\n", p__b="", p__json="")
     alone = build_graph(given)

@@ -8,13 +8,13 @@ Source: DeepSeek-Coder §2.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from codekiln import registry
-from codekiln.languages.resolve import PathIndex, ReferenceKind, Resolver, resolver_class
+from codekiln.languages.resolve import Need, PathIndex, ReferenceKind, Resolver, resolver_class
 from codekiln.log import logger
 from codekiln.types import SourceFile
 
@@ -73,7 +73,7 @@ def build_graph(
     failed: list[str] = []
     for resolver, members in _by_resolver(files, index):
         scans = _scans(resolver, members, failed, advance)
-        for source, target, kind in resolver.edges(scans):
+        for source, target, kind in _edges(resolver, scans, failed):
             known = kinds.get((source, target))
             if (
                 source != target
@@ -83,6 +83,15 @@ def build_graph(
                 kinds[source, target] = kind
     edges = (Edge(source=s, target=t, kind=kinds[s, t]) for s, t in sorted(kinds))
     return Graph(files=tuple(sorted(nodes)), edges=tuple(edges), failed=tuple(sorted(failed)))
+
+
+def _edges(resolver: Resolver, scans: Mapping[str, Any], failed: list[str]) -> Iterator[Need]:
+    """The edges up to where a resolver breaks; then all its files count as failed."""
+    try:
+        yield from resolver.edges(scans)
+    except Exception:  # the other languages of the repository must not pay for it
+        logger.debug("%s: edges are missing", type(resolver).__name__, exc_info=True)
+        failed += scans
 
 
 def _scans(
