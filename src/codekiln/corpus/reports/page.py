@@ -110,6 +110,20 @@ def _heat(report: BuildReport) -> dict[str, Any]:
     }
 
 
+def _short(value: float) -> str:
+    """Two digits and a unit: 16, 1k, 20k, 3.4M; a bar is narrow."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.995 * limit:
+            return (
+                f"{value / limit:.0f}{unit}" if value >= 9.5 * limit else _one(value / limit, unit)
+            )
+    return f"{value:.0f}"
+
+
+def _one(value: float, unit: str) -> str:
+    return f"{value:.1f}".removesuffix(".0") + unit
+
+
 def _lengths(lengths: dict[str, int]) -> list[dict[str, Any]]:
     """Bars of the histogram of document lengths, every power of two between the ends."""
     if not lengths:
@@ -119,7 +133,9 @@ def _lengths(lengths: dict[str, int]) -> list[dict[str, Any]]:
     return [
         {
             "label": human_count(1 << max(bits - 1, 0)),
+            "short": _short(1 << max(bits - 1, 0)),
             "count": counts.get(bits, 0),
+            "short_count": _short(counts.get(bits, 0)),
             "bar": counts.get(bits, 0) / largest,
         }
         for bits in range(min(counts), max(counts) + 1)
