@@ -120,10 +120,6 @@ def _short(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _one(value: float, unit: str) -> str:
-    return f"{value:.1f}".removesuffix(".0") + unit
-
-
 def _lengths(lengths: dict[str, int]) -> list[dict[str, Any]]:
     """Bars of the histogram of document lengths, every power of two between the ends."""
     if not lengths:
