@@ -114,9 +114,8 @@ def _short(value: float) -> str:
     """Two digits and a unit: 16, 1k, 20k, 3.4M; a bar is narrow."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.995 * limit:
-            return (
-                f"{value / limit:.0f}{unit}" if value >= 9.5 * limit else _one(value / limit, unit)
-            )
+            size = value / limit
+            return (f"{size:.0f}" if size >= 9.5 else f"{size:.1f}".removesuffix(".0")) + unit
     return f"{value:.0f}"
 
 
