@@ -98,3 +98,16 @@ def test_all_failing_shows_the_first_line_of_each(tmp_path: Path) -> None:
         make_plan(CorpusSettings(repositories=[str(tmp_path / "*")]), tmp_path)
     one, two = (f"{tmp_path / name}: an empty folder" for name in ("one", "two"))
     assert caught.value.got == f"none of 2 can be read: {one}; {two}"
+
+
+def test_forks_are_of_one_family(tmp_path: Path) -> None:
+    places = make(tmp_path, "one", "two", "three")
+    side = tmp_path / "side.jsonl"
+    side.write_text('{"name": "two", "fork_of": "one"}\n{"name": "three", "stars": 4}\n')
+    plan = make_plan(CorpusSettings(repositories=places, metadata_file=str(side)), tmp_path)
+    assert {s.name: s.family for s in plan.sources} == {
+        "one": "one",
+        "two": "one",
+        "three": "three",
+    }
+    assert {s.name: s.metadata.stars for s in plan.sources}["three"] == 4

@@ -31,8 +31,8 @@ LARGEST_BATCH = 64
 class Source:
     """One repository to build: `name` is unique in the build, `revision` tells its content.
 
-    `family` is the name without the number that sets namesakes apart: namesakes are likely
-    versions of one project, so they are held out together.
+    `family` is the name without the number that sets namesakes apart, or the name of what it is
+    known to be a fork of: these are likely versions of one project, so they are held out together.
     """
 
     location: str
@@ -111,7 +111,9 @@ def make_plan(settings: CorpusSettings, work: Path) -> Plan:
             shown.advance()
     drops: dict[str, dict[str, Any]] = {}
     if grouped is not None:
-        opened += [(r.name, r.location, r.revision) for r in grouped.repositories()]
+        for row in grouped.repositories():
+            opened.append((row.name, row.location, row.revision))
+            side[row.name] = side.get(row.name, UNKNOWN).or_else(row.metadata)
         failures += [Failure(location=place, problem=why) for place, why in grouped.failures]
         drops = dict(grouped.dropped)
     if not opened:
@@ -166,7 +168,7 @@ def _named(opened: Iterable[tuple[str, str, str]], side: Mapping[str, Metadata])
             Source(
                 location=location,
                 name=unique,
-                family=name,
+                family=side.get(name, UNKNOWN).fork_of or name,
                 revision=revision,
                 metadata=side.get(name, UNKNOWN),
             )
