@@ -275,3 +275,7 @@ def test_a_package_read_as_a_repository_is_known_by_the_name_it_uses() -> None:
 
 def test_a_reference_is_a_value() -> None:
     assert Reference(target="a", kind="import") == scan("import a")[0]
+
+
+def test_empty_brackets_import_nothing() -> None:
+    assert scan("from a import ()\nimport ()\nimport b\n") == [Reference(target="b", kind="import")]

@@ -82,7 +82,7 @@ def _statement(text: str, at: int, floor: int, blocks: _Blocks, found: list[Refe
     kind: ReferenceKind | None = None
     plain = _PLAIN.match(text, line)
     if plain and plain.start(3) == at:
-        dots, module, names = plain[1], plain[2], plain[4] or plain[5]
+        dots, module, names = plain[1], plain[2], plain[4] or plain[5] or ""
     else:
         opening = _opening(text[line:at].replace("\\\n", " "))
         if opening is None:
