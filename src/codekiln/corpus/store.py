@@ -11,7 +11,6 @@ Row groups are bounded in bytes, so that reading and writing take the memory of 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from codekiln.corpus.mixture.mix import main_language
 from codekiln.errors import SourceError
 from codekiln.storage import read_json, write_json
 from codekiln.types import Document, Kind, Span
@@ -107,7 +107,7 @@ class DocumentWriter:
         row["source"].append(source)
         spans = list(spans)
         row["spans"].append([_span_row(span) for span in spans])
-        row["language"].append(_main_language(spans))
+        row["language"].append(main_language(spans))
         row["bytes"].append(len(text))
         row["copies"].append(1)
         row["split"].append(split)
@@ -163,14 +163,6 @@ def _writer(path: Path) -> parquet.ParquetWriter:
         ],
         write_statistics=["source", "split"],  # not of the text: they would repeat it
     )
-
-
-def _main_language(spans: Iterable[Span]) -> str:
-    """The language of most of the text; the first by name of several."""
-    size: Counter[str] = Counter()
-    for span in spans:
-        size[span.language] += span.end - span.body
-    return min(size, key=lambda name: (-size[name], name), default="")
 
 
 def _span_row(span: Span) -> tuple[str, str, int, int, int, str | None]:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from codekiln.corpus.ordering.graph import Graph, build_graph
 from codekiln.corpus.ordering.order import sequences, violations
-from codekiln.corpus.ordering.split import estimated_tokens, split_all
+from codekiln.corpus.ordering.split import cut_edges, estimated_tokens, split_all
 from codekiln.corpus.settings import CorpusSettings, Order
 from codekiln.languages.table import languages, path_header
 from codekiln.types import Document, Kind, Repository, SourceFile, Span
@@ -66,16 +66,7 @@ def arrange(
         samples=tuple(samples),
         edges=len(graph.edges),
         violations=share,
-        cut_edges=_cut(graph, ordered, samples),
-    )
-
-
-def _cut(graph: Graph, before: Iterable[Sequence[str]], after: Sequence[tuple[str, ...]]) -> int:
-    """How many edges within a sample of `before` lie in no single one of `after`."""
-    old = {path: number for number, sample in enumerate(before) for path in sample}
-    new = {path: number for number, sample in enumerate(after) for path in sample}
-    return sum(
-        old[e.source] == old[e.target] and new[e.source] != new[e.target] for e in graph.edges
+        cut_edges=cut_edges(graph, ordered, samples),
     )
 
 

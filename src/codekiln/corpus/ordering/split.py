@@ -72,15 +72,22 @@ def split_all(
 
 def lost(graph: Graph, before: Iterable[Sequence[str]], after: Iterable[Sequence[str]]) -> float:
     """Share of the edges within a sample of `before` that lie in no single sample of `after`."""
+    samples = [tuple(sample) for sample in before]
+    apart = [[path] for sample in samples for path in sample]
+    inside = cut_edges(graph, samples, apart)
+    return cut_edges(graph, samples, after) / inside if inside else 0.0
+
+
+def cut_edges(graph: Graph, before: Iterable[Sequence[str]], after: Iterable[Sequence[str]]) -> int:
+    """How many edges within a sample of `before` lie in no single sample of `after`."""
     old = {path: number for number, sample in enumerate(before) for path in sample}
     new = {path: number for number, sample in enumerate(after) for path in sample}
-    inside = [
-        edge
+    return sum(
+        edge.source in old
+        and old[edge.source] == old.get(edge.target)
+        and new.get(edge.source) != new.get(edge.target, -1)
         for edge in graph.edges
-        if edge.source in old and old[edge.source] == old.get(edge.target)
-    ]
-    cut = sum(new.get(edge.source) != new.get(edge.target, -1) for edge in inside)
-    return cut / len(inside) if inside else 0.0
+    )
 
 
 Earlier = list[list[tuple[int, int]]]

@@ -152,20 +152,10 @@ def summarise(
         "documents": sum(row["bytes"] for row in documents.values()),
     }
     return BuildReport(
-        repositories={
-            "given": len(built) + len(failed),
-            "built": len(built),
-            "failed": len(failed),
-            "near_duplicates": dropped.get(NEAR_DUPLICATE, {}).get("repositories", 0),
-            "empty": sum(not f["kept"] for f in built),
-        },
+        repositories=_repositories(built, failed, dropped),
         failures=failed,
         row_drops=dict(row_drops),
-        files={
-            "seen": sum(f["files_seen"] for f in built),
-            "kept": sum(row["files"] for f in kept for row in f["languages"].values()),
-            "dropped": sum(row["files"] for row in dropped.values()),
-        },
+        files=_files(built, kept, dropped),
         bytes=size,
         dropped=dropped,
         languages=_languages(kept),
@@ -182,6 +172,26 @@ def summarise(
         order=_order(built, kept, order),
         run={**run, "megabytes_per_cpu_second": _rate(size["read"], run["cpu_seconds"])},
     )
+
+
+def _repositories(
+    built: Sequence[Row], failed: Sequence[Row], dropped: Mapping[str, Row]
+) -> dict[str, int]:
+    return {
+        "given": len(built) + len(failed),
+        "built": len(built),
+        "failed": len(failed),
+        "near_duplicates": dropped.get(NEAR_DUPLICATE, {}).get("repositories", 0),
+        "empty": sum(not facts["kept"] for facts in built),
+    }
+
+
+def _files(built: Sequence[Row], kept: Sequence[Row], dropped: Mapping[str, Row]) -> dict[str, int]:
+    return {
+        "seen": sum(facts["files_seen"] for facts in built),
+        "kept": sum(row["files"] for facts in kept for row in facts["languages"].values()),
+        "dropped": sum(row["files"] for row in dropped.values()),
+    }
 
 
 def _rate(size: int, seconds: float) -> float:
