@@ -70,7 +70,9 @@ def test_ours_to_transformers(config: LlamaConfig, tmp_path: Path, record_proper
 
 
 @torch.no_grad()
-def test_transformers_to_ours(config: LlamaConfig, tmp_path: Path, record_property: Any) -> None:
+def test_transformers_to_ours_and_back(
+    config: LlamaConfig, tmp_path: Path, record_property: Any
+) -> None:
     torch.manual_seed(5)
     theirs = transformers.LlamaForCausalLM(_their_config(config)).eval()
     theirs.save_pretrained(tmp_path / "hf", max_shard_size="200KB")
@@ -80,6 +82,14 @@ def test_transformers_to_ours(config: LlamaConfig, tmp_path: Path, record_proper
     difference = (ours(_tokens()) - theirs(_tokens()).logits).abs().max().item()
     _report(record_property, "largest difference of a logit", difference)
     assert difference <= LIMIT
+    save_model(ours, None, tmp_path / "back")
+    again, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "back", output_loading_info=True
+    )
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    first, last = theirs.state_dict(), again.state_dict()
+    assert first.keys() == last.keys()
+    assert all(torch.equal(first[name], last[name]) for name in first)
 
 
 def test_loss_and_gradients(config: LlamaConfig, record_property: Any) -> None:
