@@ -1,7 +1,7 @@
 """A decoder with a head over the vocabulary: what all architectures have in common.
 
 An architecture is a subclass that says what its layers are (`layer`) and, where a checkpoint's
-tensors are not its parameters one for one, how they lie in them (`places`).
+tensors are not its parameters one for one, which parts of them they are (`parts`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from codekiln.models.rope import RotaryTable
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Part:
     """Where a checkpoint's tensor lies: rows `start` to `stop` of `parameter`, or of its `item`."""
 
     parameter: str
@@ -84,9 +84,9 @@ class CausalLM(nn.Module):
         """Layer `index` of the architecture."""
         raise NotImplementedError
 
-    def places(self) -> dict[str, Place]:
+    def parts(self) -> dict[str, Part]:
         """A checkpoint's tensors, in the model's own order; tied weights stand once."""
-        return {name: Place(name) for name, _ in self.named_parameters()}
+        return {name: Part(name) for name, _ in self.named_parameters()}
 
     def tie_weights(self) -> None:
         """Make the head the embeddings, where the configuration says so."""

@@ -124,8 +124,8 @@ def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         model = build_model(config)
     parameters = dict(model.named_parameters())
     return {
-        name: tuple(place.of(parameters[place.parameter]).shape)
-        for name, place in model.places().items()
+        name: tuple(part.of(parameters[part.parameter]).shape)
+        for name, part in model.parts().items()
     }
 
 

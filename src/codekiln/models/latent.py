@@ -101,8 +101,10 @@ class LatentAttention(nn.Module):
         to_key, to_value = weight.split((config.qk_nope_head_dim, config.v_head_dim), 1)
         still, turned = query.split((config.qk_nope_head_dim, config.qk_rope_head_dim), -1)
         query = torch.cat((still @ to_key.to(query.dtype), turned), -1)
-        out = attend(query, both, both[..., : config.kv_lora_rank], seen, scale=self.scale)
-        out = out.unflatten(-1, (config.num_attention_heads, -1)).transpose(1, 2)
+        # the key serves as value: its last numbers are left out afterwards, and nothing is copied
+        out = attend(query, both, both, seen, scale=self.scale)
+        out = out.unflatten(-1, (config.num_attention_heads, -1))[..., : config.kv_lora_rank]
+        out = out.transpose(1, 2)
         out = (out @ to_value.to(out.dtype).mT).transpose(1, 2).flatten(2)
         result: Tensor = self.o_proj(out)
         return result

@@ -2,7 +2,7 @@
 
 Source: DeepSeek-Coder-V2 §3.1; DeepSeek-V2 §2. Modules carry the checkpoint's names. Its tensors do
 but for one: the matrices of all experts of a layer lie in two parameters here, so that they can be
-multiplied together, and `places` says which part is which of the checkpoint's.
+multiplied together, and `parts` says which part is which of the checkpoint's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codekiln.models.causal import CausalLM, Place
+from codekiln.models.causal import CausalLM, Part
 from codekiln.models.config import ModelConfig
 from codekiln.models.experts import routed
 from codekiln.models.latent import LatentAttention
@@ -78,23 +78,23 @@ class DeepseekV2ForCausalLM(CausalLM):
         )
         return DecoderLayer(config, LatentAttention(config, index), feed_forward)
 
-    def places(self) -> dict[str, Place]:
+    def parts(self) -> dict[str, Part]:
         """A checkpoint's tensors; each expert has three of its own."""
-        found: dict[str, Place] = {}
-        for name, place in super().places().items():
+        found: dict[str, Part] = {}
+        for name, part in super().parts().items():
             if name.endswith(".experts.gate_up_proj"):
                 found |= self._experts(name.removesuffix(".gate_up_proj"))
             elif not name.endswith(".experts.down_proj"):
-                found[name] = place
+                found[name] = part
         return found
 
-    def _experts(self, prefix: str) -> dict[str, Place]:
+    def _experts(self, prefix: str) -> dict[str, Part]:
         width = self.config.moe_intermediate_size
         both, down = f"{prefix}.gate_up_proj", f"{prefix}.down_proj"
         found = {}
         for item in range(self.config.n_routed_experts):
             name = f"{prefix}.{item}"
-            found[f"{name}.gate_proj.weight"] = Place(both, item, 0, width)
-            found[f"{name}.up_proj.weight"] = Place(both, item, width)
-            found[f"{name}.down_proj.weight"] = Place(down, item)
+            found[f"{name}.gate_proj.weight"] = Part(both, item, 0, width)
+            found[f"{name}.up_proj.weight"] = Part(both, item, width)
+            found[f"{name}.down_proj.weight"] = Part(down, item)
         return found

@@ -96,9 +96,7 @@ def save_model(
     """
     refuse_foreign(folder)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
-    tensors = (
-        (name, place.of(parameters[place.parameter])) for name, place in model.places().items()
-    )
+    tensors = ((name, part.of(parameters[part.parameter])) for name, part in model.parts().items())
     with atomic_path(folder) as piece:
         piece.mkdir()
         _write_config(piece, model.config, dtype or parameters[EMBEDDINGS].dtype)
@@ -204,14 +202,14 @@ def _load(
 ) -> CausalLM:
     with torch.device("meta"):
         model = build_model(folder.config)
-    places, made = model.places(), {}
+    parts, made = model.parts(), {}
     with _progress("loading", folder) as progress:
         for name, tensor in folder.read():
-            place = places[name]
-            if place.parameter not in made:
+            part = parts[name]
+            if part.parameter not in made:
                 kept = dtype or tensor.dtype
-                made[place.parameter] = _new_parameter(model, place.parameter, kept, device)
-            place.of(made[place.parameter]).copy_(tensor)
+                made[part.parameter] = _new_parameter(model, part.parameter, kept, device)
+            part.of(made[part.parameter]).copy_(tensor)
             progress.advance(tensor.numel())
     model.tie_weights()
     return model
