@@ -5,12 +5,10 @@ of pairs in 32 bits. Counting is most of its time, and it counts a word as often
 there. Here each distinct word stands once, with its count, in one array of symbols linked to
 their neighbours; a merge touches all places of its pair at once.
 
-The result is the library's to the last merge, its habits included:
-
-- Of pairs that are equally frequent, the one with the smaller ids comes first.
-- A token that two merges spell ("ab" + "c", "a" + "bc") is one token.
-- The count of a pair stays as it was when the pair was merged; if the pair comes up again, because
-  of such a token, the new places are added to that count, and the merge takes a later rank.
+The result is the library's to the last merge. Of pairs that are equally frequent, the one with the
+smaller ids comes first. A token is spelt by one merge alone: where nothing was merged across its
+ends, the merges within it are the same each time. So all places of a pair come from one merge, the
+one that made the younger of the two, and a pair that was merged never comes up again.
 
 Only pairs seen `floor` times or more have an entry; when none is left, the floor is lowered and
 the pairs are counted anew, so that the many rare pairs, never merged, cost nothing.
@@ -20,6 +18,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from codekiln.tokenizer.alphabet import BYTE_TO_CHARACTER
 
 Ints = NDArray[np.int64]
-Places = NDArray[np.int32] | NDArray[np.int64]
+Places = NDArray[Any]  # int32, int64 where there are more of them
 
 _NONE = -1  # the symbol between words, and of a place that was merged into the one before it
 _LOWER_BY = 64
@@ -62,21 +61,15 @@ def learn_merges(
     """
     pairs = _Pairs(words, max(min_frequency, 1))
     vocabulary = list(ALPHABET)
-    ids = {entry: i for i, entry in enumerate(vocabulary)}
-    merges: dict[int, None] = {}
+    merges: list[tuple[int, int]] = []
     while len(vocabulary) < size and (pair := pairs.pop()) is not None:
         a, b = pair >> _HIGH, pair & _LOW
-        entry = vocabulary[a] + vocabulary[b]
-        known = entry in ids
-        if not known:
-            ids[entry] = len(vocabulary)
-            vocabulary.append(entry)
-            if advance is not None:
-                advance()
-        merges.pop(pair, None)
-        merges[pair] = None
-        pairs.merge(pair, ids[entry], known=known)
-    return vocabulary, [(pair >> _HIGH, pair & _LOW) for pair in merges]
+        pairs.merge(a, b, len(vocabulary))
+        vocabulary.append(vocabulary[a] + vocabulary[b])
+        merges.append((a, b))
+        if advance is not None:
+            advance()
+    return vocabulary, merges
 
 
 class _Pairs:
@@ -93,12 +86,11 @@ class _Pairs:
         self._symbol[within] = _SYMBOL_OF_BYTE[np.frombuffer(b"".join(words), np.uint8)]
         counts = np.fromiter(words.values(), np.int64, len(words))
         self._weight = np.concatenate([np.zeros(1, np.int64), np.repeat(counts, lengths)])
-        self._next = np.arange(1, size + 1, dtype=place)
-        self._last = np.arange(-1, size - 1, dtype=place)
+        self._next: Places = np.arange(1, size + 1, dtype=place)
+        self._last: Places = np.arange(-1, size - 1, dtype=place)
         self._least = least
         self._counts: dict[int, int] = {}
-        self._places: dict[int, list[Places]] = {}
-        self._merged: set[int] = set()
+        self._places: dict[int, Places] = {}
         self._queue: list[tuple[int, int]] = []  # (-count, pair); the count may be out of date
         self._floor = 0
 
@@ -111,14 +103,14 @@ class _Pairs:
                     return pair
                 if now >= self._floor:
                     heapq.heappush(self._queue, (-now, pair))
-                elif pair not in self._merged:
-                    self._places.pop(pair, None)
+                else:
+                    del self._counts[pair], self._places[pair]
             if self._floor == self._least:
                 return None
             self._count_anew()
 
     def _count_anew(self) -> None:
-        """Find the pairs above a lower floor; those merged keep the counts they have."""
+        """Find the pairs above a lower floor."""
         left = np.flatnonzero(self._symbol >= 0).astype(self._next.dtype)
         left = left[self._symbol[self._next[left]] >= 0]
         pair = self._pairs_at(left)
@@ -128,13 +120,10 @@ class _Pairs:
         counts = np.add.reduceat(self._weight[left], start) if len(start) else start
         highest = int(counts.max(initial=0))
         self._floor = max(self._least, min(self._floor or highest, highest) // _LOWER_BY)
-        self._counts = {pair: self._counts[pair] for pair in self._merged}
-        self._places = {}
         for row in np.flatnonzero(counts >= self._floor).tolist():
             key = int(pair[start[row]])
-            if key not in self._merged:
-                self._counts[key] = int(counts[row])
-                self._places[key] = [left[start[row] : end[row]]]
+            self._counts[key] = int(counts[row])
+            self._places[key] = left[start[row] : end[row]]
         self._queue = [(-self._counts[pair], pair) for pair in self._places]
         heapq.heapify(self._queue)
 
@@ -142,15 +131,9 @@ class _Pairs:
         first = self._symbol[left].astype(np.int64)
         return (first << _HIGH) | self._symbol[self._next[left]]
 
-    def merge(self, pair: int, token: int, *, known: bool) -> None:
-        """Put `token` in place of `pair` wherever that stands.
-
-        Args:
-            known: whether another merge has spelt the token before.
-        """
-        a, b = pair >> _HIGH, pair & _LOW
-        self._merged.add(pair)
-        first = self._standing(pair, a, b)
+    def merge(self, a: int, b: int, token: int) -> None:
+        """Put a new `token` in place of the pair (a, b) wherever that stands."""
+        first = self._standing(a, b)
         second = self._next[first]
         before, after = self._last[first], self._next[second]
         joined = np.zeros(len(first) + 1, np.bool_)  # to the one merged just before
@@ -159,25 +142,20 @@ class _Pairs:
         self._next[first] = after
         self._last[after] = first
         left = (self._symbol[before] >= 0) & ~joined[:-1]
-        left &= before >= 0
         right = (self._symbol[after] >= 0) & ~joined[1:]
-        born: dict[int, tuple[int, list[Places]]] = {}
-        before, on_left, on_right = before[left], first[left], first[right]
-        x, y = self._symbol[before].astype(np.int64), self._symbol[after[right]].astype(np.int64)
-        self._change(x << _HIGH | a, x << _HIGH | token, self._weight[on_left], before, born)
-        self._change(b << _HIGH | y, token << _HIGH | y, self._weight[on_right], on_right, born)
-        if joined.any():
-            row = first[joined[1:]]
-            here = np.zeros(len(row), np.int64)
-            both = (token << _HIGH | token) + here
-            self._change((b << _HIGH | a) + here, both, self._weight[row], row, born)
-            born.setdefault(token << _HIGH | a, (0, []))  # came and went
-        self._enter(born, token, known=known)
+        x = self._symbol[before[left]].astype(np.int64) << _HIGH
+        y = self._symbol[after[right]].astype(np.int64)
+        self._change(x | a, x | token, first[left], before[left])
+        self._change(b << _HIGH | y, token << _HIGH | y, first[right], first[right])
+        two = first[joined[1:]]
+        same = np.zeros(len(two), np.int64)
+        self._change(same | b << _HIGH | a, same | token << _HIGH | token, two, two)
 
-    def _standing(self, pair: int, a: int, b: int) -> Places:
+    def _standing(self, a: int, b: int) -> Places:
         """The places where the pair still stands, in order; every other one of a row."""
-        found = self._places.pop(pair, [])
-        first = found[0] if len(found) == 1 else np.sort(np.concatenate(found or [_NOWHERE]))
+        pair = a << _HIGH | b
+        del self._counts[pair]
+        first = self._places.pop(pair)
         first = first[(self._symbol[first] == a) & (self._symbol[self._next[first]] == b)]
         if a == b and len(first):
             number = np.arange(len(first))
@@ -185,60 +163,25 @@ class _Pairs:
             first = first[(number - np.maximum.accumulate(number * starts)) % 2 == 0]
         return first
 
-    def _change(
-        self,
-        old: Ints,
-        new: Ints,
-        weight: Ints,
-        place: Places,
-        born: dict[int, tuple[int, list[Places]]],
-    ) -> None:
-        """At each place, one pair goes and one comes; equal new pairs have equal old ones."""
+    def _change(self, old: Ints, new: Ints, merged: Places, place: Places) -> None:
+        """For each place that was merged, one pair goes and one comes, which stands at `place`.
+
+        Equal new pairs have equal old ones.
+        """
         if not len(place):
             return
         order = np.argsort(new, kind="stable")
-        place, new = place[order], new[order]
+        old, new, place = old[order], new[order], place[order]
         start, end = _runs(new)
-        sums = np.add.reduceat(weight[order], start)
+        sums = np.add.reduceat(self._weight[merged[order]], start)
         counts = self._counts
-        for pair, count in zip(old[order[start]].tolist(), sums.tolist(), strict=True):
+        for pair, count in zip(old[start].tolist(), sums.tolist(), strict=True):
             if pair in counts:
                 counts[pair] -= count
-        for pair, count, i, j in zip(
-            new[start].tolist(), sums.tolist(), start.tolist(), end.tolist(), strict=True
-        ):
-            had, places = born.get(pair, (0, []))
-            born[pair] = had + count, [*places, place[i:j]]
-
-    def _enter(
-        self, born: dict[int, tuple[int, list[Places]]], token: int, *, known: bool
-    ) -> None:
-        """Count the pairs that a merge made and queue those that are frequent."""
-        for pair, (count, places) in born.items():
-            if pair in self._counts:
-                self._counts[pair] += count
-                self._places.setdefault(pair, []).extend(places)
-            elif known:
-                places = [self._find(pair, token)]
-                count = int(self._weight[places[0]].sum())
-                if count < self._floor:
-                    continue
-                self._counts[pair], self._places[pair] = count, places
-            elif count >= self._floor:
-                self._counts[pair], self._places[pair] = count, places
-            else:
-                continue
-            if self._counts[pair] >= self._floor:
-                heapq.heappush(self._queue, (-self._counts[pair], pair))
-
-    def _find(self, pair: int, token: int) -> Places:
-        """All places of a pair with `token` in it, which may have been too rare for an entry."""
-        found = np.flatnonzero(self._symbol == token).astype(self._next.dtype)
-        left = found if pair >> _HIGH == token else self._last[found]
-        return left[self._pairs_at(left) == pair]
-
-
-_NOWHERE = np.empty(0, np.int32)
+        for row in np.flatnonzero(sums >= self._floor).tolist():
+            pair, count = int(new[start[row]]), int(sums[row])
+            counts[pair], self._places[pair] = count, place[start[row] : end[row]]
+            heapq.heappush(self._queue, (-count, pair))
 
 
 def _runs(values: Ints) -> tuple[Ints, Ints]:
