@@ -95,7 +95,7 @@ class _Pieces:
     number: Ints  # of the piece in its file
     count: Ints  # pieces of the file
     group: npt.NDArray[Any]
-    size: npt.NDArray[np.float64]  # bytes, without copies
+    size: Ints  # bytes, without copies
     bin: Ints
 
 
@@ -168,7 +168,7 @@ def _survey_part(_: object, task: Task) -> tuple[dict[tuple[str, str], Ints], st
             found = np.bincount(
                 pieces.bin[mine], weights=(pieces.size * copies)[mine], minlength=BINS
             )
-            sizes[key] = sizes.get(key, 0) + np.rint(found).astype(np.int64)
+            sizes[key] = sizes.get(key, 0) + found.astype(np.int64)
     return sizes, f"{path.stat().st_size} {digest.hexdigest()}", end - first
 
 
@@ -209,7 +209,7 @@ def _pieces(rows: arrow.Table) -> _Pieces:
         number=number,
         count=count[file],
         group=group[file],
-        size=(bytes_ / count)[file],
+        size=np.rint(bytes_ / count).astype(np.int64)[file],
         bin=_bins(id_keys(rows.column("id").to_pylist())[row], within),
     )
 
