@@ -66,7 +66,7 @@ def _alone(side: str, megabytes: int) -> dict:
     return json.loads(done.stdout)
 
 
-def _texts(limit: int) -> Iterator[str]:
+def _files() -> list[Path]:
     files = [
         path
         for name in ("stdlib", "purelib")
@@ -74,6 +74,10 @@ def _texts(limit: int) -> Iterator[str]:
         if may_detect(path.as_posix()) and path.is_file() and path.suffix
     ]
     random.Random(0).shuffle(files)
+    return files
+
+
+def _texts(files: list[Path], limit: int) -> Iterator[str]:
     size = 0
     for path in files:
         if size >= limit:
@@ -113,11 +117,11 @@ def _peer(texts: Iterator[str]) -> str:
 
 
 def _measure(side: str, megabytes: int) -> None:
-    size = 0
+    size, files = 0, _files()
 
     def counted() -> Iterator[str]:
         nonlocal size
-        for text in _texts(megabytes * 10**6):
+        for text in _texts(files, megabytes * 10**6):
             size += len(text.encode())
             yield text
 
