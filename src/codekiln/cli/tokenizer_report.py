@@ -124,7 +124,8 @@ def _table(report: TokenizerReport, languages: int | None) -> object:
 
     from codekiln.log import human_count
 
-    table = Table(title="bytes a token (ratio to the first)")
+    several = len(report.tokenizers) > 1
+    table = Table(title="bytes a token" + " (ratio to the first)" * several)
     table.add_column("language")
     table.add_column("bytes", justify="right")
     for tokenizer in report.tokenizers:
@@ -133,7 +134,9 @@ def _table(report: TokenizerReport, languages: int | None) -> object:
     names = [None, *order[:languages]]
     for name in names:
         values = [report.bytes_per_token(t, name) for t in report.tokenizers]
-        cells = [f"{v:.3f}" + (f" ({v / values[0]:.2f})" if values[0] else "") for v in values]
+        cells = [f"{v:.3f}" for v in values]
+        if several and values[0]:
+            cells = [f"{c} ({v / values[0]:.2f})" for c, v in zip(cells, values, strict=True)]
         best = max(values)
         cells = [f"[bold]{c}[/]" if v == best else c for c, v in zip(cells, values, strict=True)]
         size = (
