@@ -173,11 +173,11 @@ def test_bytes_that_cannot_be_spelt_are_named(first):
 def test_import_and_export_keep_the_files_byte_for_byte(first, tmp_path):
     """Through a model folder and back, as `codekiln weights` does it."""
     torch = pytest.importorskip("torch")
-    from codekiln.models.config import ModelConfig
     from codekiln.models.dense import LlamaForCausalLM
+    from codekiln.models.dense_config import LlamaConfig
     from codekiln.models.weights import export_hf, import_hf, save_model
 
-    config = ModelConfig(
+    config = LlamaConfig(
         vocab_size=32256,
         hidden_size=8,
         intermediate_size=8,
