@@ -53,7 +53,7 @@ class _Filling:
             each = room // length
             full = min(len(bins), count // each)
             self._take(bins[:full], room, each, length)
-            rest = min(count - full * each, each - 1) if full < len(bins) else 0
+            rest = count - full * each if full < len(bins) else 0  # the last bin takes fewer
             if rest:
                 self._take(bins[full : full + 1], room, rest, length)
             self._keep(bins[full + (rest > 0) :], room)

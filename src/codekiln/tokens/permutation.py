@@ -36,7 +36,7 @@ def _network(values: NDArray[np.uint64], half: int, keys: NDArray[np.uint64]) ->
 
 
 def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hashes of numbers: every bit of the input moves every bit of the output (the finaliser of SplitMix64)."""
+    """Hashes of numbers, uint64: each bit moves every bit (the finaliser of SplitMix64)."""
     values = (values ^ (values >> np.uint64(30))) * _MULTIPLIERS[0]
     values = (values ^ (values >> np.uint64(27))) * _MULTIPLIERS[1]
     return values ^ (values >> np.uint64(31))

@@ -20,9 +20,14 @@ class LongDocumentSettings(Settings):
     Source: DeepSeek-Coder-V2 §3.4 (long documents upsampled; how often is open).
     """
 
-    min_tokens: int = Field(0, ge=0, description="a document of at least this size is long; 0: none")
+    min_tokens: int = Field(
+        default=0, ge=0, description="a document of at least this size is long; 0: none"
+    )
     factor: float = Field(
-        1.0, ge=0, le=MOST_PASSES, description="how often a long one is read, beside its weight"
+        default=1.0,
+        ge=0,
+        le=MOST_PASSES,
+        description="how often a long one is read, beside its weight",
     )
 
     @model_validator(mode="after")
@@ -66,7 +71,9 @@ class TokensSettings(Settings):
         default_factory=dict,
         description="share of the training tokens by the same names, in place of a weight",
     )
-    long_documents: LongDocumentSettings = LongDocumentSettings()
+    long_documents: LongDocumentSettings = Field(
+        default=LongDocumentSettings(), description="how often long documents are read"
+    )
 
     @field_validator("weights")
     @classmethod
