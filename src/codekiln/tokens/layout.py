@@ -43,6 +43,10 @@ class Layout(Protocol):
     sequences: int
     padding: int
 
+    @property
+    def cut(self) -> int:
+        """Documents that no sequence holds whole; what is left out counts as well."""
+
     def row(self, number: int) -> Row:
         """What sequence `number` is made of."""
 
@@ -79,6 +83,13 @@ class Concatenated:
             lengths = starts[order + 1] - starts[order]
             self._at = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         self.sequences = max(int(self._at[-1]) - 1, 0) // sequence_length
+
+    @property
+    def cut(self) -> int:
+        """See `Layout`."""
+        row = self._at[:-1] // self._length
+        whole = (self._at[1:] <= (row + 1) * self._length + 1) & (row < self.sequences)
+        return int((~whole).sum())
 
     def row(self, number: int) -> Row:
         """See `Layout`."""
@@ -131,6 +142,7 @@ class BestFit:
         self._first = np.concatenate([[0], np.cumsum(pieces, dtype=np.int64)])
         used = np.add.reduceat(self._lengths, self._first[:-1]) if self.sequences else pieces
         self.padding = int(np.maximum(sequence_length - used, 0).sum())
+        self.cut = int((full > 0).sum())
 
     def row(self, number: int) -> Row:
         """See `Layout`."""

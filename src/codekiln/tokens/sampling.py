@@ -77,6 +77,7 @@ class Sampling:
 
     Attributes:
         documents: those it was made for.
+        tokens: float64 [sources, 2], tokens of the short and of the long documents.
         rates: float64 [sources, 2], how often a pass reads the short and the long documents.
         same: whether every pass reads the same documents.
 
@@ -91,10 +92,11 @@ class Sampling:
         is_long = lengths >= (long.min_tokens or np.inf)
         self._classes = 2 * documents.codes + is_long
         classes = 2 * len(documents.sources)
-        tokens = np.bincount(self._classes, weights=lengths, minlength=classes).reshape(-1, 2)
-        self.rates = rates(documents.sources, tokens.astype(np.float64), settings)
+        tokens = np.bincount(self._classes, weights=lengths, minlength=classes)
+        self.tokens = tokens.astype(np.float64).reshape(-1, 2)
+        self.rates = rates(documents.sources, self.tokens, settings)
         self._rates = self.rates.reshape(-1)
-        read = self._rates[tokens.reshape(-1) > 0]
+        read = self._rates[tokens > 0]
         self._plain = bool((read == 1).all())
         self.same = bool((read == np.floor(read)).all())
         self._marks = None if self.same else _marks(self._classes, lengths, seed)
