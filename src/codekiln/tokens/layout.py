@@ -58,16 +58,19 @@ class Layout(Protocol):
 
 
 def lay_out(
-    packing: Packing, starts: Ints, sequence_length: int, order: Ints | None = None
+    packing: Packing, starts: Ints, sequence_length: int, rounds: Sequence[Ints] | None = None
 ) -> Layout:
     """Make sequences of documents.
 
     Args:
         starts: int64 [documents + 1], where each document starts in the stream.
-        order: which documents are read, one behind the other; without it, each once, as they come.
+        rounds: which documents are read, round by round; best fit packs each round by itself.
+            Without it, each document once, as they come.
     """
-    kind = Concatenated if packing == "concatenate" else BestFit
-    return kind(starts, sequence_length, order)
+    order = None if rounds is None else np.concatenate([np.empty(0, dtype=np.int64), *rounds])
+    if packing == "concatenate":
+        return Concatenated(starts, sequence_length, order)
+    return BestFit(starts, sequence_length, order, [] if rounds is None else list(map(len, rounds)))
 
 
 class Concatenated:
@@ -122,27 +125,33 @@ class Concatenated:
 class BestFit:
     """Documents packed whole, and padded. See the module."""
 
-    def __init__(self, starts: Ints, sequence_length: int, order: Ints | None = None) -> None:
+    def __init__(
+        self,
+        starts: Ints,
+        sequence_length: int,
+        order: Ints | None = None,
+        rounds: Sequence[int] = (),
+    ) -> None:
         self._documents = starts
         begins = starts[:-1] if order is None else starts[order]
         lengths = np.diff(starts) if order is None else starts[order + 1] - begins
-        begins, lengths = begins[lengths > 1], lengths[lengths > 1]
-        full = (lengths - 2) // sequence_length
+        full = np.maximum(lengths - 2, 0) // sequence_length
         rest = lengths - full * sequence_length
-        bins = best_fit(rest, sequence_length + 1)
-        packed = int(bins.max(initial=-1)) + 1
-        by_bin = np.argsort(bins, kind="stable")
+        bins, packed = _bins(rest, sequence_length + 1, rounds or [len(rest)])
+        by_bin = np.argsort(bins, kind="stable")[(bins < 0).sum() :]
         cut = np.repeat(begins, full) + sequence_length * _counted(full)
         self.sequences = packed + len(cut)
         self._starts = np.concatenate([(begins + full * sequence_length)[by_bin], cut])
         self._lengths = np.concatenate(
             [rest[by_bin], np.full(len(cut), sequence_length + 1)], dtype=np.int32
         )
-        pieces = np.concatenate([np.bincount(bins, minlength=packed), np.ones(len(cut), np.int64)])
+        pieces = np.concatenate(
+            [np.bincount(bins[by_bin], minlength=packed), np.ones(len(cut), np.int64)]
+        )
         self._first = np.concatenate([[0], np.cumsum(pieces, dtype=np.int64)])
         used = np.add.reduceat(self._lengths, self._first[:-1]) if self.sequences else pieces
         self.padding = int(np.maximum(sequence_length - used, 0).sum())
-        self.cut = int((full > 0).sum())
+        self.cut = int(((full > 0) | (bins < 0)).sum())
 
     def row(self, number: int) -> Row:
         """See `Layout`."""
@@ -155,6 +164,18 @@ class BestFit:
         """See `Layout`."""
         documents = self._documents.searchsorted(self._starts, side="right") - 1
         return documents, np.repeat(times, np.diff(self._first)) * (self._lengths - 1)
+
+
+def _bins(sizes: Ints, capacity: int, rounds: Sequence[int]) -> tuple[NDArray[np.int32], int]:
+    """(the bin of each item, how many bins); -1 for an item of one id. Rounds share no bin."""
+    bins = np.full(len(sizes), -1, dtype=np.int32)
+    packed = start = 0
+    for size in rounds:
+        chosen = start + np.flatnonzero(sizes[start : start + size] > 1)
+        bins[chosen] = best_fit(sizes[chosen], capacity) + packed
+        packed = int(bins[start : start + size].max(initial=packed - 1)) + 1
+        start += size
+    return bins, packed
 
 
 def _counted(counts: Ints) -> Ints:

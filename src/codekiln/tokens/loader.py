@@ -87,8 +87,8 @@ class Loader:
         number = 0 if self._same else epoch
         if self._layout is None or self._layout[0] != number:
             self._layout = None  # two at a time would need twice the memory
-            order = self._sampling.order(number) if self._sampling else None
-            made = lay_out(self.packing, self._documents.starts, self.sequence_length, order)
+            rounds = self._sampling.rounds(number) if self._sampling else None
+            made = lay_out(self.packing, self._documents.starts, self.sequence_length, rounds)
             self._layout = number, made
         return self._layout[1]
 

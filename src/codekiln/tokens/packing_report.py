@@ -63,15 +63,15 @@ def packing_report(
     """
     documents = Documents.of(shards)
     sampling = Sampling(documents, settings, seed=seed)
-    order, length = sampling.order(0), settings.sequence_length
-    read = len(documents) if order is None else len(order)
+    rounds, length = sampling.rounds(0), settings.sequence_length
+    read = len(documents) if rounds is None else sum(map(len, rounds))
     return PackingReport(
         packing=settings.packing,
         sequence_length=length,
         documents=len(documents),
         longer_documents=int((np.diff(documents.starts) > length + 1).sum()),
         packings={
-            packing: _figures(lay_out(packing, documents.starts, length, order), length, read)
+            packing: _figures(lay_out(packing, documents.starts, length, rounds), length, read)
             for packing in get_args(Packing)
         },
         sources=_sources(documents, sampling),

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from codekiln.errors import RecipeError
 from codekiln.registry import suggestion
 from codekiln.tokens.permutation import mixed
-from codekiln.tokens.settings import TokensSettings
+from codekiln.tokens.settings import SHARE_SLACK, TokensSettings
 from codekiln.tokens.shards import Shard
 from codekiln.tokens.sources import Source
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_SALT = 0xD1B54A32D192ED03  # a document's mark has nothing to do with the order of sequences
+_MARKS, _PHASES = 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7  # hashes that know nothing of each other
 _SLACK = 1e-9  # of rates that are worked out: 0.1 * 30 passes are 3
 
 
@@ -86,7 +86,7 @@ class Sampling:
     """
 
     def __init__(self, documents: Documents, settings: TokensSettings, *, seed: int) -> None:
-        self.documents = documents
+        self.documents, self._seed = documents, seed
         lengths = np.diff(documents.starts)
         long = settings.long_documents
         is_long = lengths >= (long.min_tokens or np.inf)
@@ -108,25 +108,43 @@ class Sampling:
             turns += self._marks
         return np.floor(turns + _SLACK).astype(np.int64)
 
-    def order(self, number: int) -> Ints | None:
-        """The documents of pass `number`, one behind the other; None if each comes once.
+    def rounds(self, number: int) -> list[Ints] | None:
+        """The documents of pass `number`, in rounds; None if each comes once.
 
-        What comes more than once comes again only after all others.
+        A round has a document at most once. One that is read several times comes in rounds that
+        lie as far apart as they can, so that its copies meet in no sequence or step; those that are
+        read less often are spread over all rounds, so that each holds a bit of everything.
         """
         if self._plain:
             return None
         times = self.times(1) if self.same else self.times(number + 1) - self.times(number)
-        rounds = range(int(times.max(initial=0)))
-        return np.concatenate(
-            [np.empty(0, dtype=np.int64), *(np.flatnonzero(times > i) for i in rounds)]
-        )
+        count = int(times.max(initial=0))
+        if count <= 1:
+            return [np.flatnonzero(times)]
+        order = np.repeat(np.arange(len(times)), times)
+        copy = np.arange(len(order)) - np.repeat(np.cumsum(times) - times, times)
+        number_of = ((copy + self._phases()[order]) * count / times[order]).astype(np.int64)
+        by_round = np.argsort(number_of, kind="stable")
+        ends = np.cumsum(np.bincount(number_of, minlength=count))
+        return np.split(order[by_round], ends[:-1])
+
+    def _phases(self) -> Floats:
+        """A number from 0 to 1 for each document, related to nothing else.
+
+        Of 32 bits: sums and quotients then round to no whole number that they do not reach.
+        """
+        hashes = _hashes(len(self._classes), self._seed ^ _PHASES)
+        return (hashes >> np.uint64(32)).astype(np.float64) / 2**32
+
+
+def _hashes(count: int, seed: int) -> NDArray[np.uint64]:
+    start = np.array([seed & (2**64 - 1)], dtype=np.uint64)
+    return mixed(np.arange(count, dtype=np.uint64) + mixed(start))
 
 
 def _marks(classes: NDArray[np.int32], lengths: Ints, seed: int) -> Floats:
     """Where each document stands on the wheel of its class, from 0 to 1, by tokens before it."""
-    start = np.array([(seed ^ _SALT) & (2**64 - 1)], dtype=np.uint64)
-    keys = mixed(np.arange(len(classes), dtype=np.uint64) + mixed(start))
-    order = np.lexsort((keys, classes))
+    order = np.lexsort((_hashes(len(classes), seed ^ _MARKS), classes))
     ends = np.cumsum(lengths[order], dtype=np.float64)
     size = np.bincount(classes, weights=lengths)
     before = (np.cumsum(size) - size)[classes[order]]
@@ -167,7 +185,7 @@ def _factors(sources: Sequence[Source], tokens: Floats, shares: Mapping[str, flo
     named = np.array([name if name in shares else "" for name in _named(sources, shares)])
     rest = max(1.0 - sum(shares.values()), 0.0)
     factors = np.ones(len(sources))
-    for name, share in [*shares.items(), ("", rest if rest > _SLACK else 0.0)]:
+    for name, share in [*shares.items(), ("", rest if rest > SHARE_SLACK else 0.0)]:
         chosen = named == name
         size = tokens[chosen].sum()
         if share and not size:

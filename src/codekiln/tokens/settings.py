@@ -11,6 +11,7 @@ from codekiln.recipe import Settings
 
 Packing = Literal["concatenate", "best_fit"]
 MOST_PASSES = 1000.0
+SHARE_SLACK = 1e-6  # thirds that were typed
 FimOrder = Literal["psm", "spm", "mixed"]
 
 
@@ -89,7 +90,7 @@ class TokensSettings(Settings):
         for name, share in value.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"shares from 0 to 1, and {name!r} has {share}")
-        if (total := math.fsum(value.values())) > 1 + 1e-9:
+        if (total := math.fsum(value.values())) > 1 + SHARE_SLACK:
             raise ValueError(f"shares that add up to 1 at most, and these add up to {total:g}")
         return value
 

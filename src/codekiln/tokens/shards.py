@@ -109,22 +109,22 @@ class ShardWriter:
                 wanted=f"ids from 0 to {self.vocab_size - 1}",
                 remedy="pack with the tokenizer that made the ids",
             )
+        code = self._source_code(source)
         self._data.write(values.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
         self._sizes.append(len(values))
         self._bytes.append(text_bytes)
-        self._source_codes.append(self._source_code(source))
+        self._source_codes.append(code)
         self.tokens += len(values)
 
     def _source_code(self, source: Source) -> int:
-        code = self._sources.setdefault(source, len(self._sources))
-        if code >= _MOST_SOURCES:
+        if source not in self._sources and len(self._sources) == _MOST_SOURCES:
             raise ShardError(
                 self.prefix,
                 got=f"more than {_MOST_SOURCES:,} sources in one shard",
                 wanted="fewer",
                 remedy="give the texts as fewer locations (corpus.text)",
             )
-        return code
+        return self._sources.setdefault(source, len(self._sources))
 
     def __exit__(
         self,
