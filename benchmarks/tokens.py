@@ -160,6 +160,8 @@ def _loading(shard: Shard) -> list[Row]:
         for walk, seconds in zip(walks, (cut, whole), strict=True):
             seconds /= BATCHES_A_ROUND
             found = figures.packings[walk.packing]
+            fit = figures.documents - figures.longer_documents
+            needlessly = round(found.cut_share * figures.documents) - figures.longer_documents
             rows.append(
                 Row(
                     what=f"loader, batch of {batch} x {length}, {walk.packing}; less is better",
@@ -167,9 +169,8 @@ def _loading(shard: Shard) -> list[Row]:
                     unit="ms a batch",
                     target="under 1% of a step",
                     note=f"{batch * length / seconds / 1e6:.0f}M tokens/s; "
-                    f"{found.cut_share:.1%} of {figures.documents:,} documents cut "
-                    f"({figures.longer_documents:,} are longer), "
-                    f"{found.padding_share:.2%} padding",
+                    f"{found.cut_share:.1%} of documents cut, {needlessly:,} of the {fit:,} "
+                    f"that fit; {found.padding_share:.2%} padding",
                 )
             )
     return rows

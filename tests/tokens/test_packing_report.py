@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from codekiln.errors import RecipeError
-from codekiln.tokens.packing_report import packing_report
+from codekiln.tokens.packing_report import packing_report, passes_line
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard, ShardWriter
 from codekiln.tokens.sources import Source
@@ -58,3 +58,8 @@ def test_passes_follow_from_weights_and_long_documents(shards):
 def test_unknown_names_are_an_error(shards):
     with pytest.raises(RecipeError, match="did you mean 'posts'"):
         packing_report(shards, TokensSettings(weights={"post": 1.0}), seed=0)
+
+
+def test_passes_in_a_line():
+    assert passes_line({"go": 1.304, "english: posts": 0.7}) == "go 1.30, english: posts 0.70"
+    assert passes_line(dict.fromkeys("abcd", 1.0), most=2) == "a 1.00, b 1.00 and 2 more sources"

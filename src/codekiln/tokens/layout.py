@@ -135,6 +135,7 @@ class BestFit:
         self._documents = starts
         begins = starts[:-1] if order is None else starts[order]
         lengths = np.diff(starts) if order is None else starts[order + 1] - begins
+        lengths = lengths.astype(np.int32)  # shards have no longer ones
         full = np.maximum(lengths - 2, 0) // sequence_length
         rest = lengths - full * sequence_length
         bins, packed = _bins(rest, sequence_length + 1, rounds or [len(rest)])

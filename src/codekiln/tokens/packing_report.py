@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -99,3 +99,10 @@ def _sources(documents: Documents, sampling: Sampling) -> dict[str, SourceFigure
         )
         for i, source in enumerate(documents.sources)
     }
+
+
+def passes_line(passes: Mapping[str, float], most: int = 8) -> str:
+    """Passes by source, as `Loader.passes` gives them, in a line: "python 1.30, go 0.70"."""
+    shown = [f"{label} {count:.2f}" for label, count in list(passes.items())[:most]]
+    more = len(passes) - most
+    return ", ".join(shown) + (f" and {more:,} more sources" if more > 0 else "")
