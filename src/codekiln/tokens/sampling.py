@@ -40,7 +40,7 @@ class Documents:
 
     Args:
         starts: int64 [documents + 1], where each document starts; then the end.
-        codes: uint16 or int32 [documents], each document's place in `sources`.
+        codes: int32 [documents], each document's place in `sources`.
         sources: sorted, whatever the shards' order of them.
     """
 
