@@ -86,6 +86,20 @@ def test_from_corpus_to_shards(run):
     assert report["train"]["fim_share"] == 1.0
 
 
+def test_pack_says_what_packing_and_weights_come_to(run):
+    write_corpus(run.directory)
+    run(tokenizer, "train")
+    settings = ("tokens.sequence_length=64", "tokens.weights={ code = 1.5 }")
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    lines = run(tokens, "pack", *arguments).output.splitlines()
+    assert "sequences of 64: 0 of 18 documents are longer" in lines
+    [row] = [line.split() for line in lines if line.startswith("concatenate (this recipe)")]
+    report = json.loads((run.directory / "tokens" / "report.json").read_text())["sequences"]
+    assert row[3] == str(report["packings"]["concatenate"]["sequences"])
+    [row] = [line.split() for line in lines if line.startswith("python")]
+    assert row == ["python", "18", f"{report['sources']['python']['tokens']:,}", "1.50", "100.0%"]
+
+
 def test_held_out_text_does_not_shape_the_tokenizer(run):
     write_corpus(run.directory)
     run(tokenizer, "train")

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from codekiln.corpus.mixture.mix import main_language
 from codekiln.errors import SourceError
+from codekiln.languages.table import main_language
 from codekiln.storage import read_json, write_json
 from codekiln.types import Document, Kind, Span
 
