@@ -1,0 +1,176 @@
+"""The products of routed experts, one after another, forward and backward, without autograd.
+
+Rows (a token that goes to an expert) are sorted by expert; an expert's rows are gathered, pass
+its two matrices and are written out before the next expert's turn, so that what lies between
+the products stays in the cache. Only the gate and up projections are kept for the backward
+pass; gathers, activations and conversions of weights are cheaper to repeat than to keep. No
+atomic additions: each token's rows are summed in the order of its `indices`, and the same
+inputs give the same bits.
+
+This is a loop over experts, by measurement: PyTorch's `grouped_mm` is on a CPU itself a loop
+(and computes in fp32 under autocast). See benchmarks/experts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from codekiln.models import pages
+from codekiln.models.product import FEWEST_ROWS, onednn_is_faster, onednn_product
+
+Needs = tuple[bool, bool, bool, bool]  # gradients of hidden, weights, gate_up, down
+
+
+def forward(
+    hidden: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """What `experts.routed` gives, and gate and up projections: [tokens * top_k, 2 * intermediate].
+
+    The projections are in `dtype`, in which the products are computed; rows sorted by expert.
+    """
+    places = _Places(indices, gate_up.shape[0])
+    inputs = hidden.to(dtype)
+    scales = weights.flatten()[places.order, None]
+    projected = places.rows(gate_up.shape[1], dtype)
+    outputs = places.rows(hidden.shape[1], hidden.dtype)
+    for expert, rows in places:
+        gathered = inputs.index_select(0, places.tokens[rows])
+        _multiply(gathered, gate_up[expert].to(dtype), projected[rows])
+        gate, up = _wide(projected[rows]).chunk(2, -1)
+        activation = functional.silu(gate).mul_(up).mul_(scales[rows])
+        _multiply(activation.to(dtype), down[expert].to(dtype), outputs[rows])
+    return places.sum_by_token(outputs), projected
+
+
+def backward(
+    grad: Tensor,
+    hidden: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    projected: Tensor,
+    needs: Needs,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of hidden, weights, gate_up and down, where `needs` says so.
+
+    Args:
+        grad: of the output, [tokens, hidden_size].
+        projected: what `forward` gave; its dtype is what the products are computed in.
+    """
+    dtype = projected.dtype
+    places = _Places(indices, gate_up.shape[0])
+    inputs, grad = hidden.to(dtype), grad.to(dtype)
+    scales = weights.flatten()[places.order, None]
+    grad_scales = torch.empty_like(scales) if needs[1] else None
+    grad_gate_up = places.zeros_for_idle(gate_up) if needs[2] else None
+    grad_down = places.zeros_for_idle(down) if needs[3] else None
+    grad_rows = places.rows(hidden.shape[1], hidden.dtype) if needs[0] else None
+    for expert, rows in places:
+        tokens = places.tokens[rows]
+        grad_output = grad.index_select(0, tokens)
+        gate, up = _wide(projected[rows]).chunk(2, -1)
+        silu = functional.silu(gate)
+        activation = silu * up
+        grad_activation = _wide(grad_output @ down[expert].to(dtype))
+        if grad_scales is not None:
+            torch.sum(grad_activation * activation, -1, keepdim=True, out=grad_scales[rows])
+        if grad_down is not None:
+            scaled = activation.mul_(scales[rows]).to(dtype)
+            _multiply_columns(grad_output, scaled, grad_down[expert])
+        if grad_gate_up is None and grad_rows is None:
+            continue
+        grad_activation.mul_(scales[rows])
+        grad_gate = torch.ops.aten.silu_backward(grad_activation * up, gate)
+        grad_projected = torch.cat((grad_gate, grad_activation.mul_(silu)), -1).to(dtype)
+        if grad_gate_up is not None:
+            gathered = inputs.index_select(0, tokens)
+            _multiply_columns(grad_projected, gathered, grad_gate_up[expert])
+        if grad_rows is not None:
+            _multiply(grad_projected, gate_up[expert].to(dtype).T, grad_rows[rows])
+    return (
+        places.sum_by_token(grad_rows) if grad_rows is not None else None,
+        grad_scales[places.inverse].view_as(weights) if grad_scales is not None else None,
+        grad_gate_up,
+        grad_down,
+    )
+
+
+class _Places:
+    """The rows [tokens * top_k] sorted by expert; iterating gives the busy experts' slices.
+
+    Attributes:
+        order: the place in the flattened `indices` of each sorted row.
+        inverse: the sorted row of each place.
+        tokens: the token of each sorted row.
+    """
+
+    def __init__(self, indices: Tensor, experts: int) -> None:
+        self._shape = indices.shape
+        by_expert, self.order = indices.flatten().sort(stable=True)
+        counted = torch.arange(max(experts, len(self.order)), device=indices.device)
+        self.inverse = torch.empty_like(self.order)
+        self.inverse[self.order] = counted[: len(self.order)]
+        self.tokens = self.order // max(1, indices.shape[1])
+        self._ends = torch.searchsorted(by_expert, counted[:experts], right=True).tolist()
+
+    def __iter__(self) -> Iterator[tuple[int, slice]]:
+        start = 0
+        for expert, end in enumerate(self._ends):
+            if end > start:
+                yield expert, slice(start, end)
+            start = end
+
+    def rows(self, width: int, dtype: torch.dtype) -> Tensor:
+        """Unwritten: [tokens * top_k, width]."""
+        return pages.empty((len(self.order), width), dtype, self.order.device)
+
+    def zeros_for_idle(self, weight: Tensor) -> Tensor:
+        """A tensor like `weight`, zero where an expert has no rows and unwritten elsewhere."""
+        grad = pages.empty(weight.shape, weight.dtype, weight.device)
+        start = 0
+        for expert, end in enumerate(self._ends):
+            if end == start:
+                grad[expert].zero_()
+            start = end
+        return grad
+
+    def sum_by_token(self, rows: Tensor) -> Tensor:
+        """The sum of each token's rows: [tokens * top_k, width] -> [tokens, width]."""
+        if not len(rows):
+            return rows.new_zeros(self._shape[0], rows.shape[1])
+        return functional.embedding_bag(self.inverse.view(self._shape), rows, mode="sum")
+
+
+def _wide(values: Tensor) -> Tensor:
+    """fp32 for the dtypes that are narrower."""
+    return values.float() if values.dtype.itemsize < 4 else values
+
+
+def _multiply(inputs: Tensor, weight: Tensor, out: Tensor) -> None:
+    """out = inputs @ weight.T."""
+    if inputs.dtype == torch.float32 and inputs.device.type == "cpu":
+        if len(inputs) >= FEWEST_ROWS and onednn_is_faster():
+            out.copy_(onednn_product(inputs, weight))
+            return
+    if out.dtype == inputs.dtype:
+        torch.mm(inputs, weight.T, out=out)
+    else:
+        out.copy_(inputs @ weight.T)
+
+
+def _multiply_columns(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """out = left.T @ right: a weight's gradient from an expert's rows."""
+    if out.dtype == left.dtype:
+        torch.mm(left.T, right, out=out)
+    else:
+        out.copy_(left.T @ right)
