@@ -47,7 +47,9 @@ _verify = click.option(
 @_shard
 @_verify
 def import_(hf_dir: Path, out: Path, dtype: str, max_shard_gb: float, verify: bool) -> None:
-    """Turn a Hugging Face LlamaForCausalLM folder into a codekiln model.
+    """Turn a Hugging Face model folder into a codekiln model.
+
+    LlamaForCausalLM (DeepSeek-Coder) and DeepseekV2ForCausalLM (DeepSeek-Coder-V2) are read.
 
     All tensors are checked against the configuration; the tokenizer's files come along.
 

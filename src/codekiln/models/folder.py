@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from codekiln.errors import CheckpointError
+from codekiln.models import config as configs
+from codekiln.models.causal import build_model
 from codekiln.models.config import ModelConfig
-from codekiln.models.dense import LlamaForCausalLM
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
@@ -115,13 +116,17 @@ def read_config(path: Path) -> ModelConfig:
     Raises:
         CheckpointError: missing, not JSON, or of another architecture.
     """
-    return ModelConfig.from_hf(_json(path / CONFIG), path / CONFIG)
+    return configs.read_config(_json(path / CONFIG), path / CONFIG)
 
 
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+        model = build_model(config)
+    parameters = dict(model.named_parameters())
+    return {
+        name: tuple(place.of(parameters[place.parameter]).shape)
+        for name, place in model.places().items()
+    }
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from codekiln.errors import CheckpointError
 from codekiln.log import Progress
+from codekiln.models.causal import CausalLM, build_model
 from codekiln.models.config import ModelConfig
-from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.folder import (
     CONFIG,
     DTYPE_NAMES,
@@ -63,7 +63,7 @@ def load_model(
     *,
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
-) -> LlamaForCausalLM:
+) -> CausalLM:
     """Load a model folder, or the model of a run, tensor by tensor.
 
     Args:
@@ -76,7 +76,7 @@ def load_model(
 
 
 def save_model(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     tokenizer_folder: Path | None,
     folder: Path,
     *,
@@ -95,11 +95,14 @@ def save_model(
         CheckpointError: `folder` holds something else than a model.
     """
     refuse_foreign(folder)
-    state = {name: p.detach() for name, p in model.named_parameters()}  # tied weights come once
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    tensors = (
+        (name, place.of(parameters[place.parameter])) for name, place in model.places().items()
+    )
     with atomic_path(folder) as piece:
         piece.mkdir()
-        _write_config(piece, model.config, dtype or state[EMBEDDINGS].dtype)
-        _write_weights(piece, iter(state.items()), dtype, max_shard_bytes)
+        _write_config(piece, model.config, dtype or parameters[EMBEDDINGS].dtype)
+        _write_weights(piece, tensors, dtype, max_shard_bytes)
         if tokenizer_folder is not None:
             _carry(tokenizer_folder, piece)
         if style is not None:
@@ -115,7 +118,7 @@ def import_hf(
     max_shard_bytes: int = MAX_SHARD_BYTES,
     verify: bool = True,
 ) -> Transfer:
-    """Take a Hugging Face LlamaForCausalLM folder in: check all of it, write it anew.
+    """Take a Hugging Face folder in: check all of it, write it anew.
 
     Memory is bounded by one shard; `verify` loads the result and runs it, which takes the
     whole model's memory.
@@ -198,17 +201,31 @@ def _transfer(
 
 def _load(
     folder: ModelFolder, *, dtype: torch.dtype | None, device: torch.device | str
-) -> LlamaForCausalLM:
+) -> CausalLM:
     with torch.device("meta"):
-        model = LlamaForCausalLM(folder.config)
+        model = build_model(folder.config)
+    places, made = model.places(), {}
     with _progress("loading", folder) as progress:
         for name, tensor in folder.read():
-            module, _, leaf = name.rpartition(".")
-            value = torch.nn.Parameter(tensor.to(device=device, dtype=dtype or tensor.dtype))
-            setattr(model.get_submodule(module), leaf, value)
+            place = places[name]
+            if place.parameter not in made:
+                kept = dtype or tensor.dtype
+                made[place.parameter] = _new_parameter(model, place.parameter, kept, device)
+            place.of(made[place.parameter]).copy_(tensor)
             progress.advance(tensor.numel())
     model.tie_weights()
     return model
+
+
+def _new_parameter(
+    model: CausalLM, name: str, dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
+    """Put memory in the place of a parameter on the meta device; the tensor to be filled."""
+    module, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(module)
+    value = torch.empty(getattr(owner, leaf).shape, dtype=dtype, device=device)
+    setattr(owner, leaf, torch.nn.Parameter(value))
+    return value
 
 
 def _finite(folder: ModelFolder, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:

@@ -26,7 +26,7 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
 from codekiln.log import MetricsFile, Progress, human_count, logger
-from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.causal import CausalLM
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
@@ -69,7 +69,7 @@ class EvaluationPoint:
     total_steps: int
     tokens: int
     directory: Path
-    model: LlamaForCausalLM
+    model: CausalLM
     held_out: HeldOutLoss | None
 
 
