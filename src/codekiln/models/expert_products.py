@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from codekiln.models import pages
 from codekiln.models.product import FEWEST_ROWS, onednn_is_faster, onednn_product
 
 Needs = tuple[bool, bool, bool, bool]  # gradients of hidden, weights, gate_up, down
@@ -132,11 +131,11 @@ class _Places:
 
     def rows(self, width: int, dtype: torch.dtype) -> Tensor:
         """Unwritten: [tokens * top_k, width]."""
-        return pages.empty((len(self.order), width), dtype, self.order.device)
+        return torch.empty((len(self.order), width), dtype=dtype, device=self.order.device)
 
     def zeros_for_idle(self, weight: Tensor) -> Tensor:
         """A tensor like `weight`, zero where an expert has no rows and unwritten elsewhere."""
-        grad = pages.empty(weight.shape, weight.dtype, weight.device)
+        grad = torch.empty_like(weight, memory_format=torch.contiguous_format)
         start = 0
         for expert, end in enumerate(self._ends):
             if end == start:
@@ -158,11 +157,10 @@ def _wide(values: Tensor) -> Tensor:
 
 def _multiply(inputs: Tensor, weight: Tensor, out: Tensor) -> None:
     """out = inputs @ weight.T."""
-    if inputs.dtype == torch.float32 and inputs.device.type == "cpu":
-        if len(inputs) >= FEWEST_ROWS and onednn_is_faster():
-            out.copy_(onednn_product(inputs, weight))
-            return
-    if out.dtype == inputs.dtype:
+    plain = inputs.dtype == torch.float32 and inputs.device.type == "cpu"
+    if plain and len(inputs) >= FEWEST_ROWS and onednn_is_faster():
+        out.copy_(onednn_product(inputs, weight))
+    elif out.dtype == inputs.dtype:
         torch.mm(inputs, weight.T, out=out)
     else:
         out.copy_(inputs @ weight.T)
