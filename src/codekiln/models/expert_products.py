@@ -58,6 +58,7 @@ def backward(
     gate_up: Tensor,
     down: Tensor,
     projected: Tensor,
+    *,
     needs: Needs,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of hidden, weights, gate_up and down, where `needs` says so.
@@ -80,9 +81,10 @@ def backward(
         gate, up = _wide(projected[rows]).chunk(2, -1)
         silu = functional.silu(gate)
         activation = silu * up
-        grad_activation = _wide(grad_output @ down[expert].to(dtype))
+        grad_activation = torch.empty_like(activation)
+        _multiply(grad_output, down[expert].to(dtype).T, grad_activation)
         if grad_scales is not None:
-            torch.sum(grad_activation * activation, -1, keepdim=True, out=grad_scales[rows])
+            grad_scales[rows] = (grad_activation * activation).sum(-1, keepdim=True)
         if grad_down is not None:
             scaled = activation.mul_(scales[rows]).to(dtype)
             _multiply_columns(grad_output, scaled, grad_down[expert])

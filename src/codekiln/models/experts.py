@@ -10,7 +10,7 @@ Source: DeepSeek-Coder-V2 §3.2 (the architecture of DeepSeek-V2, there §2.2: D
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from codekiln.models import expert_products
 from codekiln.models.operations import silu_gate
 from codekiln.models.precision import compute_dtype
 
+AllGradients = tuple[Tensor, Tensor, Tensor, Tensor]
 # grouped products want rows that begin at multiples of 16 bytes
 GROUPED_ALIGNMENT = 16 // torch.bfloat16.itemsize
 
@@ -72,7 +73,8 @@ class _Routed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         needs_hidden, _, *needs_rest, _ = ctx.needs_input_grad
-        grads = expert_products.backward(grad, *ctx.saved_tensors, (needs_hidden, *needs_rest))
+        needs = (needs_hidden, *needs_rest)
+        grads = expert_products.backward(grad, *ctx.saved_tensors, needs=needs)
         return grads[0], None, *grads[1:], None
 
 
@@ -163,7 +165,8 @@ def _opaque_backward(
     projected: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs = (hidden, indices, weights, gate_up, down, projected)
-    return expert_products.backward(grad, *inputs, (True, True, True, True))  # type: ignore[return-value]
+    grads = expert_products.backward(grad, *inputs, needs=(True, True, True, True))
+    return cast(AllGradients, grads)
 
 
 @_opaque_backward.register_fake
@@ -176,7 +179,8 @@ def _(
     down: Tensor,
     projected: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return tuple(t.new_empty(t.shape) for t in (hidden, weights, gate_up, down))  # type: ignore[return-value]
+    grads = tuple(tensor.new_empty(tensor.shape) for tensor in (hidden, weights, gate_up, down))
+    return cast(AllGradients, grads)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
