@@ -7,8 +7,12 @@ pass; gathers, activations and conversions of weights are cheaper to repeat than
 atomic additions: each token's rows are summed in the order of its `indices`, and the same
 inputs give the same bits.
 
-This is a loop over experts, by measurement: PyTorch's `grouped_mm` is on a CPU itself a loop
-(and computes in fp32 under autocast). See benchmarks/experts.py.
+This is a loop over experts, by measurement: PyTorch's `grouped_mm` is on a CPU itself a loop.
+Forward and backward around it (transformers' default, fp32 even under autocast) take 1.3 to 1.6
+times as long as this in fp32, 1.7 to 2.4 times under bf16 autocast, and keep 3.5 to 8 times as
+much (2 threads, Xeon with AMX). In fp32 the bare products are two thirds to three quarters of
+what this takes. For a single token copies of the chosen experts' matrices, multiplied in one
+batch, take up to 8 times as long as `one_token`.
 """
 
 from __future__ import annotations
@@ -104,6 +108,24 @@ def backward(
         grad_gate_up,
         grad_down,
     )
+
+
+def one_token(
+    hidden: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The output of `forward` for a single token, [1, hidden_size], without sorting one row."""
+    inputs = hidden[0].to(dtype)
+    out = torch.zeros_like(_wide(inputs))
+    for expert, share in zip(indices[0].tolist(), weights[0].tolist(), strict=True):
+        gate, up = _wide(torch.mv(gate_up[expert].to(dtype), inputs)).chunk(2)
+        activation = functional.silu(gate).mul_(up).mul_(share)
+        out += torch.mv(down[expert].to(dtype), activation.to(dtype))
+    return out[None].to(hidden.dtype)
 
 
 class _Places:

@@ -5,7 +5,7 @@ another inside one step of autograd (`expert_products`). On a GPU in bf16, PyTor
 products, which take all experts in one kernel. Under torch.compile without them, the first way
 as an operator that the compiler does not look into.
 
-Source: DeepSeek-Coder-V2 §3.2 (the architecture of DeepSeek-V2, there §2.2: DeepSeekMoE).
+Source: DeepSeek-Coder-V2 §3.1; DeepSeek-V2 §2.2 (DeepSeekMoE).
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def routed(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         result: Tensor = _Routed.apply(hidden, indices, weights, gate_up, down, dtype)
         return result
+    if len(hidden) == 1:
+        return expert_products.one_token(hidden, indices, weights, gate_up, down, dtype)
     return expert_products.forward(hidden, indices, weights, gate_up, down, dtype)[0]
 
 
