@@ -192,9 +192,10 @@ def test_the_gradient_may_be_expanded_and_the_tensors_strided() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_what_is_kept_for_the_backward_pass() -> None:
-    """Beside the inputs nothing but gate and up projections."""
-    inputs = draw(50, 4, 2, dtype=torch.float32)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_is_kept_for_the_backward_pass(dtype: torch.dtype) -> None:
+    """Beside the inputs nothing but gate and up projections, and an eighth for rounding."""
+    inputs = draw(50, 4, 2, dtype=dtype)
     own = {t.untyped_storage().data_ptr() for t in inputs}
     kept: dict[int, int] = {}
 
@@ -206,7 +207,34 @@ def test_what_is_kept_for_the_backward_pass() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         routed(*inputs)
-    assert sum(kept.values()) == 50 * 2 * 2 * INTERMEDIATE * 4
+    rows = 50 * 2 if dtype == torch.float64 else 50 * 2 * 9 // 8
+    assert sum(kept.values()) == rows * 2 * INTERMEDIATE * dtype.itemsize
+
+
+def test_few_numbers_of_rows_reach_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is compiled once: as many as there are would be compiled at every step."""
+    rows = set()
+    real = expert_products._multiply
+    monkeypatch.setattr(
+        expert_products, "_multiply", lambda x, w, out: rows.add(len(x)) or real(x, w, out)
+    )
+    for seed in range(40):
+        routed(*draw(300, 5, 2, dtype=torch.bfloat16, seed=seed))
+    assert rows <= {8 * step for step in range(16)} | {16 * step for step in range(8, 19)}
+
+
+@settings(deadline=None)
+@given(tokens=st.integers(1, 60), count=st.integers(1, 9), seed=st.integers(0, 99))
+def test_rows_of_rounding_count_nowhere(tokens: int, count: int, seed: int) -> None:
+    top_k = 1 + seed % count
+    inputs = draw(tokens, count, top_k, seed=seed)
+    expected = with_gradients(literal, inputs)
+    with pytest.MonkeyPatch.context() as patch:
+        room = tokens * top_k * 9 // 8
+        patch.setattr(expert_products, "row_room", lambda *_: room)
+        found = with_gradients(routed, inputs)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def transformers_experts(inputs: Inputs, implementation: str) -> Callable[..., Tensor]:

@@ -36,20 +36,19 @@ def forward(
     down: Tensor,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """What `experts.routed` gives, and gate and up projections: [tokens * top_k, 2 * intermediate].
+    """What `experts.routed` gives, and gate and up projections: [row_room, 2 * intermediate].
 
     The projections are in `dtype`, in which the products are computed; rows sorted by expert.
     """
-    places = _Places(indices, gate_up.shape[0])
+    places = _Places(indices, weights, gate_up.shape[0], dtype)
     inputs = hidden.to(dtype)
-    scales = weights.flatten()[places.order, None]
     projected = places.rows(gate_up.shape[1], dtype)
     outputs = places.rows(hidden.shape[1], hidden.dtype)
     for expert, rows in places:
         gathered = inputs.index_select(0, places.tokens[rows])
         _multiply(gathered, gate_up[expert].to(dtype), projected[rows])
         gate, up = _wide(projected[rows]).chunk(2, -1)
-        activation = functional.silu(gate).mul_(up).mul_(scales[rows])
+        activation = functional.silu(gate).mul_(up).mul_(places.scales[rows])
         _multiply(activation.to(dtype), down[expert].to(dtype), outputs[rows])
     return places.sum_by_token(outputs), projected
 
@@ -72,10 +71,9 @@ def backward(
         projected: what `forward` gave; its dtype is what the products are computed in.
     """
     dtype = projected.dtype
-    places = _Places(indices, gate_up.shape[0])
+    places = _Places(indices, weights, gate_up.shape[0], dtype)
     inputs, grad = hidden.to(dtype), grad.to(dtype)
-    scales = weights.flatten()[places.order, None]
-    grad_scales = torch.empty_like(scales) if needs[1] else None
+    grad_scales = torch.empty_like(places.scales) if needs[1] else None
     grad_gate_up = places.zeros_for_idle(gate_up) if needs[2] else None
     grad_down = places.zeros_for_idle(down) if needs[3] else None
     grad_rows = places.rows(hidden.shape[1], hidden.dtype) if needs[0] else None
@@ -90,11 +88,11 @@ def backward(
         if grad_scales is not None:
             grad_scales[rows] = (grad_activation * activation).sum(-1, keepdim=True)
         if grad_down is not None:
-            scaled = activation.mul_(scales[rows]).to(dtype)
+            scaled = activation.mul_(places.scales[rows]).to(dtype)
             _multiply_columns(grad_output, scaled, grad_down[expert])
         if grad_gate_up is None and grad_rows is None:
             continue
-        grad_activation.mul_(scales[rows])
+        grad_activation.mul_(places.scales[rows])
         grad_gate = torch.ops.aten.silu_backward(grad_activation * up, gate)
         grad_projected = torch.cat((grad_gate, grad_activation.mul_(silu)), -1).to(dtype)
         if grad_gate_up is not None:
@@ -104,7 +102,7 @@ def backward(
             _multiply(grad_projected, gate_up[expert].to(dtype).T, grad_rows[rows])
     return (
         places.sum_by_token(grad_rows) if grad_rows is not None else None,
-        grad_scales[places.inverse].view_as(weights) if grad_scales is not None else None,
+        grad_scales[places.row_of].view_as(weights) if grad_scales is not None else None,
         grad_gate_up,
         grad_down,
     )
@@ -129,49 +127,77 @@ def one_token(
 
 
 class _Places:
-    """The rows [tokens * top_k] sorted by expert; iterating gives the busy experts' slices.
+    """Rows sorted by expert, rounded up for each; iterating gives the busy experts' slices.
+
+    A place is an index into the flattened `indices`.
 
     Attributes:
-        order: the place in the flattened `indices` of each sorted row.
-        inverse: the sorted row of each place.
-        tokens: the token of each sorted row.
+        tokens: the token of each row; in rows of rounding the one before.
+        scales: its weight, [rows, 1]; zero in rows of rounding, so that they count nowhere.
+        row_of: the row of each place.
     """
 
-    def __init__(self, indices: Tensor, experts: int) -> None:
+    def __init__(self, indices: Tensor, weights: Tensor, experts: int, dtype: torch.dtype) -> None:
         self._shape = indices.shape
-        by_expert, self.order = indices.flatten().sort(stable=True)
-        counted = torch.arange(max(experts, len(self.order)), device=indices.device)
-        self.inverse = torch.empty_like(self.order)
-        self.inverse[self.order] = counted[: len(self.order)]
-        self.tokens = self.order // max(1, indices.shape[1])
-        self._ends = torch.searchsorted(by_expert, counted[:experts], right=True).tolist()
+        self._room = row_room(indices, dtype)
+        by_expert, order = indices.flatten().sort(stable=True)
+        every = torch.arange(max(experts, self._room), device=indices.device)
+        ends = torch.searchsorted(by_expert, every[:experts], right=True)
+        counts = ends.diff(prepend=ends.new_zeros(1))
+        exact = self._room == len(order)
+        self._held = [n if exact else _rounded(n) for n in counts.tolist()]
+        held = torch.tensor(self._held, device=indices.device)
+        expert = torch.repeat_interleave(every[:experts], held)
+        within = every[: len(expert)] - (held.cumsum(0) - held)[expert]
+        real = within < counts[expert]
+        place = order[(ends - counts)[expert] + torch.minimum(within, counts[expert] - 1)]
+        self.tokens = place // max(1, indices.shape[1])
+        self.scales = (weights.flatten()[place] * real)[:, None]
+        self.row_of = torch.empty_like(order)
+        self.row_of[place[real]] = every[: len(expert)][real]
 
     def __iter__(self) -> Iterator[tuple[int, slice]]:
         start = 0
-        for expert, end in enumerate(self._ends):
-            if end > start:
-                yield expert, slice(start, end)
-            start = end
+        for expert, held in enumerate(self._held):
+            if held:
+                yield expert, slice(start, start + held)
+            start += held
 
     def rows(self, width: int, dtype: torch.dtype) -> Tensor:
-        """Unwritten: [tokens * top_k, width]."""
-        return torch.empty((len(self.order), width), dtype=dtype, device=self.order.device)
+        """Unwritten: [row_room, width]."""
+        return torch.empty((self._room, width), dtype=dtype, device=self.tokens.device)
 
     def zeros_for_idle(self, weight: Tensor) -> Tensor:
         """A tensor like `weight`, zero where an expert has no rows and unwritten elsewhere."""
         grad = torch.empty_like(weight, memory_format=torch.contiguous_format)
-        start = 0
-        for expert, end in enumerate(self._ends):
-            if end == start:
+        for expert, held in enumerate(self._held):
+            if not held:
                 grad[expert].zero_()
-            start = end
         return grad
 
     def sum_by_token(self, rows: Tensor) -> Tensor:
-        """The sum of each token's rows: [tokens * top_k, width] -> [tokens, width]."""
+        """The sum of each token's rows: [row_room, width] -> [tokens, width]."""
         if not len(rows):
             return rows.new_zeros(self._shape[0], rows.shape[1])
-        return functional.embedding_bag(self.inverse.view(self._shape), rows, mode="sum")
+        return functional.embedding_bag(self.row_of.view(self._shape), rows, mode="sum")
+
+
+def row_room(indices: Tensor, dtype: torch.dtype) -> int:
+    """An upper bound of the rows that all experts have together, rounding included.
+
+    oneDNN compiles a product for each number of rows that it meets, 1 to 2 ms each, and keeps
+    the last 1024. Experts have other numbers at each step, so without rounding every product
+    of every step can be a new one: measured 2.5 times the time of a whole training step.
+    """
+    count = indices.numel()
+    compiles = dtype.itemsize < 4 or (dtype == torch.float32 and onednn_is_faster())
+    return count + count // 8 if compiles and indices.device.type == "cpu" else count
+
+
+def _rounded(rows: int) -> int:
+    """At least `rows`, by an eighth more at most: eight sizes from one power of 2 to the next."""
+    step = 1 << max(0, rows.bit_length() - 4)
+    return -(-rows // step) * step
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class _Rows(torch.autograd.Function):
         return back.view(-1, ctx.copies, grad.shape[1]).sum(1), None, None, None
 
 
-@torch.library.custom_op("codekiln::routed_experts", mutates_args=())
+@torch.library.custom_op("codekiln::expert_products", mutates_args=())
 def _opaque(
     hidden: Tensor,
     indices: Tensor,
@@ -152,11 +152,12 @@ def _(
     down: Tensor,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    projected = hidden.new_empty(indices.numel(), gate_up.shape[1], dtype=dtype)
+    rows = expert_products.row_room(indices, dtype)
+    projected = hidden.new_empty(rows, gate_up.shape[1], dtype=dtype)
     return hidden.new_empty(hidden.shape), projected
 
 
-@torch.library.custom_op("codekiln::routed_experts_backward", mutates_args=())
+@torch.library.custom_op("codekiln::expert_products_backward", mutates_args=())
 def _opaque_backward(
     grad: Tensor,
     hidden: Tensor,
