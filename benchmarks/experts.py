@@ -4,11 +4,13 @@ Same tensors, threads and dtype; run in turn in one process. `grouped_mm` is tra
 in a model on a CPU, `eager` that of the module alone; under autocast the former computes in fp32.
 `batched_mm` copies an expert's matrices for each token and choice: 10 s where the others take
 0.1 s (measured once, "narrow"), and more memory than there is at the other shapes; the remaining
-ways want a GPU. The blocks are both behind their norms, as in a model, and have shared experts.
+ways want a GPU. Each pass has another routing, as in training: oneDNN compiles anew for other
+numbers of rows. The blocks are both behind their norms, as in a model, and have shared experts.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +34,12 @@ SHAPES = {
     "narrow": Shape(256, 128, 16, 4, 4096),
     "wide": Shape(1024, 704, 32, 6, 2048),
 }
-ROUNDS = {"grouped_mm": 9, "eager": 3}
+ROUNDS = {"grouped_mm": 11, "eager": 3}
 DEFAULT = "grouped_mm"
 SHARED = 2
+ROUTINGS = 8
+WARMUP = 4
+CALLS = 100
 
 
 def run() -> list[Row]:
@@ -48,15 +53,17 @@ def run() -> list[Row]:
         for bf16 in (False, True):
             rows += [_speed(name, bf16, way) for way in ROUNDS]
             rows += [_block(name, bf16), _kept(name, bf16)]
-        rows.append(_decoding(name))
+        rows += [_decoding(name, tokens) for tokens in (1, 8)]
     return rows
 
 
 def _speed(name: str, bf16: bool, way: str) -> Row:
-    inputs = _inputs(SHAPES[name])
-    ours, peer = (_passes(f, inputs, bf16) for f in (_ours(), _peer(SHAPES[name], way)))
+    draws = _draws(SHAPES[name])
+    ours, peer = (_passes(f, draws, bf16) for f in (_ours(), _peer(SHAPES[name], way)))
     what = f"experts {name}, forward and backward, {_kind(bf16)}"
-    return _row(what, SHAPES[name].tokens, paired(ours, peer, rounds=ROUNDS[way]), way)
+    return _row(
+        what, SHAPES[name].tokens, paired(ours, peer, rounds=ROUNDS[way], warmup=WARMUP), way
+    )
 
 
 def _row(what: str, tokens: int, seconds: tuple[float, float], way: str) -> Row:
@@ -77,18 +84,22 @@ def _kind(bf16: bool) -> str:
     return "bf16 autocast" if bf16 else "fp32"
 
 
-def _inputs(shape: Shape) -> list[Any]:
-    """hidden, indices, weights, gate_up, down."""
+def _draws(shape: Shape) -> list[list[Any]]:
+    """hidden, indices, weights, gate_up, down: other routings, all else the same tensors."""
     import torch
 
     torch.manual_seed(0)
     count, width, inner = shape.n_routed_experts, shape.hidden_size, shape.moe_intermediate_size
-    weights, indices = torch.randn(shape.tokens, count).softmax(-1).topk(shape.num_experts_per_tok)
     hidden = torch.randn(shape.tokens, width)
     gate_up, down = torch.randn(count, 2 * inner, width), torch.randn(count, width, inner)
-    leaves = (hidden, weights, gate_up.mul_(0.02), down.mul_(0.02))
-    first, *rest = (leaf.requires_grad_() for leaf in leaves)
-    return [first, indices, *rest]
+    for tensor in (hidden, gate_up.mul_(0.02), down.mul_(0.02)):
+        tensor.requires_grad_()
+    draws = []
+    for _ in range(ROUTINGS):
+        scores = torch.randn(shape.tokens, count).softmax(-1)
+        weights, indices = scores.topk(shape.num_experts_per_tok)
+        draws.append([hidden, indices, weights.requires_grad_(), gate_up, down])
+    return draws
 
 
 def _ours() -> Callable[..., Any]:
@@ -126,13 +137,15 @@ def _peer(shape: Shape, way: str) -> Callable[..., Any]:
     return call
 
 
-def _passes(function: Callable[..., Any], inputs: list[Any], bf16: bool) -> Callable[[], None]:
-    """Forward and backward once; gradients are made anew each time, as after zero_grad()."""
+def _passes(function: Callable[..., Any], draws: list[list[Any]], bf16: bool) -> Callable[[], None]:
+    """Forward and backward of the next draw; gradients are made anew, as after zero_grad()."""
     import torch
 
-    direction = torch.randn_like(inputs[0])
+    direction = torch.randn_like(draws[0][0])
+    endless = itertools.cycle(draws)
 
     def one() -> None:
+        inputs = next(endless)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             out = function(*inputs)
         out.backward(direction.to(out.dtype))
@@ -147,12 +160,13 @@ def _block(name: str, bf16: bool) -> Row:
     import torch
 
     shape = SHAPES[name]
-    hidden = torch.randn(1, shape.tokens, shape.hidden_size).requires_grad_()
+    size = (1, shape.tokens, shape.hidden_size)
+    hiddens = [torch.randn(size).requires_grad_() for _ in range(ROUTINGS)]
     ours, peer = _our_block(shape), _peer_block(shape)
     _fill(ours, peer)
-    steps = (_passes(f, [hidden, *f.parameters()], bf16) for f in (ours, peer))
+    steps = (_passes(f, [[h, *f.parameters()] for h in hiddens], bf16) for f in (ours, peer))
     what = f"block {name}, forward and backward, {_kind(bf16)}"
-    return _row(what, shape.tokens, paired(*steps, rounds=ROUNDS[DEFAULT]), DEFAULT)
+    return _row(what, shape.tokens, paired(*steps, rounds=ROUNDS[DEFAULT], warmup=WARMUP), DEFAULT)
 
 
 def _our_block(shape: Shape) -> Any:
@@ -227,7 +241,7 @@ def _kept(name: str, bf16: bool) -> Row:
 def _kept_megabytes(function: Callable[..., Any], shape: Shape, bf16: bool) -> float:
     import torch
 
-    inputs = _inputs(shape)
+    inputs = _draws(shape)[0]
     own = {tensor.untyped_storage().data_ptr() for tensor in inputs}
     kept: dict[int, int] = {}
 
@@ -244,22 +258,19 @@ def _kept_megabytes(function: Callable[..., Any], shape: Shape, bf16: bool) -> f
     return sum(kept.values()) / 1e6
 
 
-def _decoding(name: str) -> Row:
+def _decoding(name: str, tokens: int) -> Row:
     import torch
 
     shape = SHAPES[name]
-    hidden, indices, weights, gate_up, down = (tensor.detach() for tensor in _inputs(shape))
+    hidden, indices, weights, gate_up, down = (tensor.detach() for tensor in _draws(shape)[0])
     ours, peer = (
-        _calls(f, [hidden[:1], indices[:1], weights[:1], gate_up, down])
+        _calls(f, [hidden[:tokens], indices[:tokens], weights[:tokens], gate_up, down])
         for f in (_ours(), _peer(shape, DEFAULT))
     )
     with torch.no_grad():
         seconds = paired(ours, peer, rounds=9)
     row = _row(f"experts {name}, decoding, fp32", CALLS, seconds, DEFAULT)
     return Row(what=row.what, ours=row.ours, unit=row.unit, peer=row.peer, peer_name=row.peer_name)
-
-
-CALLS = 100
 
 
 def _calls(function: Callable[..., Any], inputs: list[Any]) -> Callable[[], None]:

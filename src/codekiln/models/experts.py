@@ -20,6 +20,7 @@ from torch.nn import functional
 from codekiln.models import expert_products
 from codekiln.models.operations import silu_gate
 from codekiln.models.precision import compute_dtype
+from codekiln.models.product import FEWEST_ROWS
 
 AllGradients = tuple[Tensor, Tensor, Tensor, Tensor]
 # grouped products want rows that begin at multiples of 16 bytes
@@ -42,7 +43,7 @@ def routed(
     """
     dtype = compute_dtype(hidden)
     if _grouped_suits(hidden, gate_up, dtype):
-        return _grouped(hidden, indices, weights, gate_up, down)
+        return _grouped(hidden, indices, weights, gate_up, down, dtype)
     if torch.compiler.is_compiling():
         out: Tensor = _opaque(hidden, indices, weights, gate_up, down, dtype)[0]
         return out
@@ -50,9 +51,25 @@ def routed(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         result: Tensor = _Routed.apply(hidden, indices, weights, gate_up, down, dtype)
         return result
+    return _without_gradients(hidden, indices, weights, gate_up, down, dtype)
+
+
+def _without_gradients(
+    hidden: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """On a CPU few tokens are faster by PyTorch's loop than by one in Python, 1.1 to 1.8 times."""
+    inputs = (hidden, indices, weights, gate_up, down, dtype)
     if len(hidden) == 1:
-        return expert_products.one_token(hidden, indices, weights, gate_up, down, dtype)
-    return expert_products.forward(hidden, indices, weights, gate_up, down, dtype)[0]
+        return expert_products.one_token(*inputs)
+    few = 0 < indices.numel() < FEWEST_ROWS * len(gate_up)
+    if few and hidden.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+        return _grouped(*inputs)
+    return expert_products.forward(*inputs)[0]
 
 
 class _Routed(torch.autograd.Function):
@@ -93,10 +110,14 @@ def _grouped_suits(hidden: Tensor, gate_up: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _grouped(
-    hidden: Tensor, indices: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor
+    hidden: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    dtype: torch.dtype,
 ) -> Tensor:
-    """All experts in one kernel a product, in bf16."""
-    dtype = torch.bfloat16
+    """All experts in one call a product; on a GPU one kernel, of bf16 alone."""
     by_expert, order = indices.flatten().sort(stable=True)
     inverse = torch.empty_like(order)
     inverse[order] = torch.arange(len(order), device=order.device)
