@@ -10,7 +10,6 @@ import functools
 import os
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import cast, get_args
