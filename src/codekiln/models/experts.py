@@ -23,8 +23,7 @@ from codekiln.models.precision import compute_dtype
 from codekiln.models.product import FEWEST_ROWS
 
 AllGradients = tuple[Tensor, Tensor, Tensor, Tensor]
-# grouped products want rows that begin at multiples of 16 bytes
-GROUPED_ALIGNMENT = 16 // torch.bfloat16.itemsize
+GROUPED_ALIGNMENT = 16  # bytes: where rows of grouped products must begin
 
 
 def routed(
@@ -66,8 +65,8 @@ def _without_gradients(
     inputs = (hidden, indices, weights, gate_up, down, dtype)
     if len(hidden) == 1:
         return expert_products.one_token(*inputs)
-    few = 0 < indices.numel() < FEWEST_ROWS * len(gate_up)
-    if few and hidden.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+    few = 0 < indices.numel() < FEWEST_ROWS * len(gate_up) and hidden.device.type == "cpu"
+    if few and dtype in (torch.float32, torch.bfloat16) and _aligned(gate_up, dtype):
         return _grouped(*inputs)
     return expert_products.forward(*inputs)[0]
 
@@ -98,15 +97,19 @@ class _Routed(torch.autograd.Function):
 
 
 def _grouped_suits(hidden: Tensor, gate_up: Tensor, dtype: torch.dtype) -> bool:
-    widths = (hidden.shape[1], gate_up.shape[1] // 2)
     return (
         hidden.device.type == "cuda"
         and dtype == torch.bfloat16
         and len(hidden) > 0
-        and all(width % GROUPED_ALIGNMENT == 0 for width in widths)
+        and _aligned(gate_up, dtype)
         and hasattr(functional, "grouped_mm")
         and torch.cuda.get_device_capability(hidden.device) >= (8, 0)
     )
+
+
+def _aligned(gate_up: Tensor, dtype: torch.dtype) -> bool:
+    widths = (gate_up.shape[2], gate_up.shape[1] // 2)
+    return all(width * dtype.itemsize % GROUPED_ALIGNMENT == 0 for width in widths)
 
 
 def _grouped(
