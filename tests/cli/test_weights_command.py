@@ -62,3 +62,19 @@ def test_another_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         main(["export", str(tmp_path), "--to", "gguf", "--out", str(tmp_path / "x")])
     assert stop.value.code == 2
     assert "hf" in capsys.readouterr().err
+
+
+def test_what_was_not_run_for_want_of_memory_is_said(
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from codekiln.models import weights
+
+    (tmp_path / "meminfo").write_text("MemAvailable:  2 kB\n")
+    monkeypatch.setattr(weights, "MEMINFO", tmp_path / "meminfo")
+    main(["import", str(checkpoint), "--out", str(tmp_path / "model")])
+    said = capsys.readouterr().out
+    assert "headers and values only (0.0 MB of free memory do not hold the model)" in said
+    assert (tmp_path / "model" / "model.safetensors").is_file()

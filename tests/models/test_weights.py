@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from codekiln.errors import CheckpointError
+from codekiln.models import weights
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.positions import LinearScaling
@@ -237,6 +238,38 @@ def test_values_too_large_for_the_new_dtype_are_refused(saved: Path, tmp_path: P
     with pytest.raises(CheckpointError, match=r"256 of 256.*float16"):
         import_hf(saved, tmp_path / "in", dtype=torch.float16)
     assert not (tmp_path / "in").exists()
+
+
+MEMINFO = "MemTotal:  8 kB\nMemFree:  2 kB\nMemAvailable:  {} kB\n"
+
+
+@pytest.fixture
+def overflowing(saved: Path) -> Path:
+    """Finite weights whose logits are not: only running the model tells."""
+    _change_tensors(saved, {"lm_head.weight": torch.full((31, 16), 3e38)})
+    return saved
+
+
+def test_a_model_that_memory_does_not_hold_is_not_loaded(
+    overflowing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "MEMINFO", tmp_path / "meminfo")
+    (tmp_path / "meminfo").write_text(MEMINFO.format(3))
+    transfer = import_hf(overflowing, tmp_path / "in")
+    assert transfer.weight_bytes > 3 * 1024
+    assert transfer.unverified == "0.0 MB of free memory do not hold the model"
+    assert (tmp_path / "in" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("meminfo", [MEMINFO.format(10**6), "MemFree:  2 kB\n", None])
+def test_a_model_is_run_where_memory_holds_it_or_is_not_known(
+    overflowing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meminfo: str | None
+) -> None:
+    monkeypatch.setattr(weights, "MEMINFO", tmp_path / "meminfo")
+    if meminfo is not None:
+        (tmp_path / "meminfo").write_text(meminfo)
+    with pytest.raises(CheckpointError, match="logits are not finite"):
+        import_hf(overflowing, tmp_path / "in")
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(saved: Path, tmp_path: Path) -> None:

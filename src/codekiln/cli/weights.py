@@ -36,7 +36,7 @@ _verify = click.option(
     "--verify/--no-verify",
     default=True,
     show_default=True,
-    help="Load the result and run it once; needs memory for the whole model.",
+    help="Load the result and run it once, where memory holds the whole model.",
 )
 
 
@@ -104,6 +104,8 @@ def _report(what: str, transfer: Transfer, out: Path, *, verified: bool) -> None
         click.echo(f"  left out    {len(transfer.ignored)} tensors that follow from others")
     if not transfer.tokenizer:
         click.echo("  warning     no tokenizer.json: the model cannot read text without one")
-    click.echo(
-        "  verified    " + ("loaded and run once" if verified else "headers and values only")
-    )
+    if verified and not transfer.unverified:
+        click.echo("  verified    loaded and run once")
+    else:
+        why = f" ({transfer.unverified})" if transfer.unverified else ""
+        click.echo(f"  verified    headers and values only{why}")

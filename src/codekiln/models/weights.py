@@ -30,6 +30,7 @@ from codekiln.models.tensor_file import write_tensors
 from codekiln.storage import atomic_path
 
 MAX_SHARD_BYTES = 2 * 10**9
+MEMINFO = Path("/proc/meminfo")
 SHOWN_PARAMETERS = 200_000_000
 # files of a tokenizer and of the model's ways, which travel with the weights
 CARRIED = (
@@ -47,7 +48,10 @@ CARRIED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """What an import or export wrote."""
+    """What an import or export wrote.
+
+    `unverified` says why the result was not loaded and run although that was asked for.
+    """
 
     config: ModelConfig
     parameters: int
@@ -56,6 +60,7 @@ class Transfer:
     files: tuple[str, ...]
     ignored: tuple[str, ...]
     tokenizer: bool
+    unverified: str = ""
 
 
 def load_model(
@@ -119,7 +124,7 @@ def import_hf(
     """Take a Hugging Face folder in: check all of it, write it anew.
 
     Memory is bounded by one shard; `verify` loads the result and runs it, which takes the
-    whole model's memory.
+    whole model's memory, and is left out where there is not so much.
 
     Raises:
         CheckpointError: anything wrong with the source, values that are not numbers, a target
@@ -183,8 +188,7 @@ def _transfer(
         _write_config(piece, folder.config, dtype or folder.dtype)
         size = _write_weights(piece, _finite(folder, dtype), dtype, max_shard_bytes)
         carried = _carry(folder.path, piece)
-        if verify:
-            _verify(piece)
+        unverified = _verify(piece, size) if verify else ""
         files = tuple(sorted(p.name for p in piece.iterdir()))
     return Transfer(
         config=folder.config,
@@ -194,6 +198,7 @@ def _transfer(
         files=files,
         ignored=folder.ignored,
         tokenizer="tokenizer.json" in carried,
+        unverified=unverified,
     )
 
 
@@ -323,12 +328,27 @@ def _check_tokenizer(folder: ModelFolder) -> None:
         )
 
 
-@torch.inference_mode()
-def _verify(piece: Path) -> None:
-    """Load what was written and run it once."""
-    model = load_model(piece, dtype=None)
-    tokens = torch.arange(min(8, model.config.vocab_size))[None]
-    if not bool(torch.isfinite(model(tokens)).all()):
+def _verify(piece: Path, size: int) -> str:
+    """Load what was written and run it once; or why not: it has more bytes than there is memory."""
+    available = _available_bytes()
+    if available is not None and size > available:
+        return f"{available / 1e6:,.1f} MB of free memory do not hold the model"
+    with torch.inference_mode():
+        model = load_model(piece, dtype=None)
+        tokens = torch.arange(min(8, model.config.vocab_size))[None]
+        finite = bool(torch.isfinite(model(tokens)).all())
+    if not finite:
         raise CheckpointError(
             piece.name, got="the model's logits are not finite", wanted="weights that can be run"
         )
+    return ""
+
+
+def _available_bytes() -> int | None:
+    """What a process can take without swapping; None where the system does not say."""
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((int(number) * 1024 for number in kilobytes), None)
