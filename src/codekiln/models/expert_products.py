@@ -1,8 +1,8 @@
 """The products of routed experts, one after another, forward and backward, without autograd.
 
-Rows (a token that goes to an expert) are sorted by expert; the rows of a few experts are gathered,
-pass their two matrices and are written out before the next experts' turn, so that what lies
-between the products stays in the cache. Only the gate and up projections are kept for the backward
+Rows (a token that goes to an expert) are sorted by expert; an expert's rows are gathered, pass
+its two matrices and are written out before the next expert's turn, so that what lies between
+the products stays in the cache. Only the gate and up projections are kept for the backward
 pass; gathers, activations and conversions of weights are cheaper to repeat than to keep. No
 atomic additions: each token's rows are summed in the order of its `indices`, and the same
 inputs give the same bits.
@@ -18,17 +18,12 @@ batch, take up to 8 times as long as `one_token`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from codekiln.models.product import FEWEST_ROWS, onednn_is_faster, onednn_product
-
-# What lies between the products of so many rows fits a CPU's cache, and one call of PyTorch then
-# serves several experts.
-GROUP_ROWS = 1024
 
 Needs = tuple[bool, bool, bool, bool]  # gradients of hidden, weights, gate_up, down
 
@@ -49,15 +44,12 @@ def forward(
     inputs = hidden.to(dtype)
     projected = places.rows(gate_up.shape[1], dtype)
     outputs = places.rows(hidden.shape[1], hidden.dtype)
-    for group in places:
-        rows = group.rows
+    for expert, rows in places:
         gathered = inputs.index_select(0, places.tokens[rows])
-        for expert, taken, made in group.each(gathered, projected[rows]):
-            _multiply(taken, gate_up[expert].to(dtype), made)
+        _multiply(gathered, gate_up[expert].to(dtype), projected[rows])
         gate, up = _wide(projected[rows]).chunk(2, -1)
-        activation = functional.silu(gate).mul_(up).mul_(places.scales[rows]).to(dtype)
-        for expert, taken, made in group.each(activation, outputs[rows]):
-            _multiply(taken, down[expert].to(dtype), made)
+        activation = functional.silu(gate).mul_(up).mul_(places.scales[rows])
+        _multiply(activation.to(dtype), down[expert].to(dtype), outputs[rows])
     return places.sum_by_token(outputs), projected
 
 
@@ -85,21 +77,19 @@ def backward(
     grad_gate_up = places.zeros_for_idle(gate_up) if needs[2] else None
     grad_down = places.zeros_for_idle(down) if needs[3] else None
     grad_rows = places.rows(hidden.shape[1], hidden.dtype) if needs[0] else None
-    for group in places:
-        rows, tokens = group.rows, places.tokens[group.rows]
+    for expert, rows in places:
+        tokens = places.tokens[rows]
         grad_output = grad.index_select(0, tokens)
         gate, up = _wide(projected[rows]).chunk(2, -1)
         silu = functional.silu(gate)
         activation = silu * up
         grad_activation = torch.empty_like(activation)
-        for expert, taken, made in group.each(grad_output, grad_activation):
-            _multiply(taken, down[expert].to(dtype).T, made)
+        _multiply(grad_output, down[expert].to(dtype).T, grad_activation)
         if grad_scales is not None:
             grad_scales[rows] = (grad_activation * activation).sum(-1, keepdim=True)
         if grad_down is not None:
             scaled = activation.mul_(places.scales[rows]).to(dtype)
-            for expert, left, right in group.each(grad_output, scaled):
-                _multiply_columns(left, right, grad_down[expert])
+            _multiply_columns(grad_output, scaled, grad_down[expert])
         if grad_gate_up is None and grad_rows is None:
             continue
         grad_activation.mul_(places.scales[rows])
@@ -107,11 +97,9 @@ def backward(
         grad_projected = torch.cat((grad_gate, grad_activation.mul_(silu)), -1).to(dtype)
         if grad_gate_up is not None:
             gathered = inputs.index_select(0, tokens)
-            for expert, left, right in group.each(grad_projected, gathered):
-                _multiply_columns(left, right, grad_gate_up[expert])
+            _multiply_columns(grad_projected, gathered, grad_gate_up[expert])
         if grad_rows is not None:
-            for expert, taken, made in group.each(grad_projected, grad_rows[rows]):
-                _multiply(taken, gate_up[expert].to(dtype).T, made)
+            _multiply(grad_projected, gate_up[expert].to(dtype).T, grad_rows[rows])
     return (
         places.sum_by_token(grad_rows) if grad_rows is not None else None,
         grad_scales[places.row_of].view_as(weights) if grad_scales is not None else None,
@@ -138,20 +126,8 @@ def one_token(
     return out[None].to(hidden.dtype)
 
 
-class _Group(NamedTuple):
-    """Busy experts that take their turn together: their rows, and how many of them each has."""
-
-    rows: slice
-    experts: list[int]
-    held: list[int]
-
-    def each(self, left: Tensor, right: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Each expert, and its rows of two tensors that hold the group's."""
-        return zip(self.experts, left.split(self.held), right.split(self.held), strict=True)
-
-
 class _Places:
-    """Rows sorted by expert, rounded up for each; iterating gives the busy experts in groups.
+    """Rows sorted by expert, rounded up for each; iterating gives the busy experts' slices.
 
     A place is an index into the flattened `indices`.
 
@@ -180,18 +156,12 @@ class _Places:
         self.row_of = torch.empty_like(order)
         self.row_of[place[real]] = every[: len(expert)][real]
 
-    def __iter__(self) -> Iterator[_Group]:
-        start, experts, held = 0, list[int](), list[int]()
-        for expert, count in enumerate(self._held):
-            if not count:
-                continue
-            if held and sum(held) + count > GROUP_ROWS:
-                yield _Group(slice(start, start + sum(held)), experts, held)
-                start, experts, held = start + sum(held), [], []
-            experts.append(expert)
-            held.append(count)
-        if held:
-            yield _Group(slice(start, start + sum(held)), experts, held)
+    def __iter__(self) -> Iterator[tuple[int, slice]]:
+        start = 0
+        for expert, held in enumerate(self._held):
+            if held:
+                yield expert, slice(start, start + held)
+            start += held
 
     def rows(self, width: int, dtype: torch.dtype) -> Tensor:
         """Unwritten: [row_room, width]."""
