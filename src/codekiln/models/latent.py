@@ -72,9 +72,8 @@ class LatentAttention(nn.Module):
         else:
             query = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(hidden)))
         query = query.view(*hidden.shape[:2], -1, config.qk_head_dim)
-        still, turned = query.split((config.qk_nope_head_dim, config.qk_rope_head_dim), -1)
-        turned = rotate(turned, *rotation, dtype, neighbours=True)
-        return torch.cat((still.to(dtype), turned), -1).transpose(1, 2)
+        still = config.qk_nope_head_dim
+        return rotate(query, *rotation, dtype, neighbours=True, still=still).transpose(1, 2)
 
     def _latent(self, hidden: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
         """[batch, sequence, kv_lora_rank] and the key that all heads share, qk_rope_head_dim."""

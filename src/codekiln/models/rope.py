@@ -95,20 +95,22 @@ def rotate(
     dtype: torch.dtype,
     *,
     neighbours: bool = False,
+    still: int = 0,
 ) -> Tensor:
     """Rotate [batch, sequence, heads, width]. Computed in fp32, given in `dtype`.
 
     Args:
+        still: so many of the first numbers of each head stay as they are.
         neighbours: pairs are (2 i, 2 i + 1), as DeepseekV2ForCausalLM has them; otherwise
             (i, i + width / 2), as LlamaForCausalLM.
     """
     if torch.compiler.is_compiling():
-        first, second = _pairs(heads, neighbours)
-        turned = (first * cosine - second * sine, second * cosine + first * sine)
-        if neighbours:
-            return torch.stack(turned, -1).flatten(-2).to(dtype)
-        return torch.cat(turned, -1).to(dtype)
-    result: Tensor = _Rotate.apply(heads, cosine, sine, dtype, neighbours)
+        kept, turning = heads[..., :still], heads[..., still:]
+        first, second = _pairs(turning, neighbours)
+        both = (first * cosine - second * sine, second * cosine + first * sine)
+        turned = torch.stack(both, -1).flatten(-2) if neighbours else torch.cat(both, -1)
+        return torch.cat((kept.to(dtype), turned.to(dtype)), -1)
+    result: Tensor = _Rotate.apply(heads, cosine, sine, dtype, neighbours, still)
     return result
 
 
@@ -134,26 +136,45 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, heads: Tensor, cosine: Tensor, sine: Tensor, dtype: torch.dtype, neighbours: bool
+        ctx: Any,
+        heads: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        dtype: torch.dtype,
+        neighbours: bool,
+        still: int,
     ) -> Tensor:
         ctx.save_for_backward(cosine, sine)
-        ctx.dtype, ctx.neighbours = heads.dtype, neighbours
-        return _turn(heads, cosine, sine, 1, neighbours).to(dtype)
+        ctx.dtype, ctx.ways = heads.dtype, (neighbours, still)
+        return _turn(heads, cosine, sine, 1, dtype, neighbours, still)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         cosine, sine = ctx.saved_tensors
-        turned = _turn(grad, cosine, sine, -1, ctx.neighbours)
-        return turned.to(ctx.dtype), None, None, None, None
+        return _turn(grad, cosine, sine, -1, ctx.dtype, *ctx.ways), None, None, None, None, None
 
 
-def _turn(heads: Tensor, cosine: Tensor, sine: Tensor, sign: int, neighbours: bool) -> Tensor:
-    first, second = _pairs(heads.float(), neighbours)
-    turned = torch.empty(heads.shape, dtype=torch.float32, device=heads.device)
+def _turn(
+    heads: Tensor,
+    cosine: Tensor,
+    sine: Tensor,
+    sign: int,
+    dtype: torch.dtype,
+    neighbours: bool,
+    still: int,
+) -> Tensor:
+    first, second = _pairs(heads[..., still:].float(), neighbours)
+    out = torch.empty(heads.shape, dtype=dtype, device=heads.device)
+    wide = out[..., still:]
+    turned = wide if dtype == torch.float32 else torch.empty_like(wide, dtype=torch.float32)
     left, right = _pairs(turned, neighbours)
     torch.mul(first, cosine, out=left)
     left.addcmul_(second, sine, value=-sign)
     torch.mul(second, cosine, out=right)
     right.addcmul_(first, sine, value=sign)
-    return turned
+    if turned is not wide:
+        wide.copy_(turned)
+    if still:
+        out[..., :still] = heads[..., :still]
+    return out
