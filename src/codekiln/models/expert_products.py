@@ -93,8 +93,11 @@ def backward(
         if grad_gate_up is None and grad_rows is None:
             continue
         grad_activation.mul_(places.scales[rows])
-        grad_gate = torch.ops.aten.silu_backward(grad_activation * up, gate)
-        grad_projected = torch.cat((grad_gate, grad_activation.mul_(silu)), -1).to(dtype)
+        both = torch.empty_like(projected[rows], dtype=gate.dtype)
+        grad_gate, grad_up = both.chunk(2, -1)
+        torch.mul(grad_activation, silu, out=grad_up)
+        torch.ops.aten.silu_backward(grad_activation.mul_(up), gate, grad_input=grad_gate)
+        grad_projected = both.to(dtype)
         if grad_gate_up is not None:
             gathered = inputs.index_select(0, tokens)
             _multiply_columns(grad_projected, gathered, grad_gate_up[expert])

@@ -49,13 +49,14 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden, weight, scale = ctx.saved_tensors
         width = hidden.shape[-1]
-        unit = hidden.float() * scale
-        grad = grad.float()
-        # d hidden = scale * (grad * weight - unit * mean(grad * weight * unit))
-        aligned = grad * unit
-        share = torch.mv(aligned.view(-1, width), weight.float()).div_(width).view_as(scale)
-        grad_weight = aligned.view(-1, width).sum(0)
-        grad_hidden = torch.mul(grad, weight, out=aligned).sub_(unit.mul_(share)).mul_(scale)
+        wide, grad = hidden.float(), grad.float()
+        # d hidden = scale * (grad * weight - hidden * scale^2 * mean(grad * weight * hidden))
+        aligned = grad * wide
+        rows = aligned.view(-1, width)
+        share = torch.mv(rows, weight.float()).view_as(scale).mul_(scale.pow(3)).div_(width)
+        grad_weight = torch.mv(rows.T, scale.view(-1))
+        grad_hidden = torch.mul(grad, weight, out=aligned).mul_(scale)
+        grad_hidden.addcmul_(wide, share, value=-1)
         return grad_hidden.to(hidden.dtype), grad_weight.to(weight.dtype), None, None
 
 
