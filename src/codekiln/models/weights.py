@@ -28,6 +28,7 @@ from codekiln.models.folder import (
 )
 from codekiln.models.tensor_file import write_tensors
 from codekiln.storage import atomic_path
+from codekiln.tokenizer.tokenizer import Tokenizer
 
 MAX_SHARD_BYTES = 2 * 10**9
 SHOWN_PARAMETERS = 200_000_000
@@ -143,6 +144,48 @@ def export_hf(
     return _transfer(source, out, dtype, max_shard_bytes, verify=verify)
 
 
+def write_model(
+    out: Path,
+    config: ModelConfig,
+    tensors: Iterator[tuple[str, Tensor]],
+    *,
+    tokenizer: Tokenizer,
+    texts: Mapping[str, str],
+    dtype: torch.dtype,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    verify: bool = True,
+) -> Transfer:
+    """Write a model folder, atomically, from tensors as they come in.
+
+    Args:
+        tensors: Hugging Face's names; exactly those of `config`.
+        texts: file name -> content, of what else belongs to the model.
+
+    Raises:
+        CheckpointError: `out` holds something else than a model.
+    """
+    refuse_foreign(out)
+    with atomic_path(out) as piece:
+        piece.mkdir()
+        _write_config(piece, config, dtype)
+        size = _write_weights(piece, tensors, dtype, max_shard_bytes)
+        tokenizer.save(piece)
+        for name, text in texts.items():
+            (piece / name).write_text(text, encoding="utf-8")
+        if verify:
+            _verify(piece)
+        files = tuple(sorted(p.name for p in piece.iterdir()))
+    return Transfer(
+        config=config,
+        parameters=config.parameters,
+        dtype=DTYPE_NAMES[dtype],
+        weight_bytes=size,
+        files=files,
+        ignored=(),
+        tokenizer=True,
+    )
+
+
 def refuse_foreign(folder: Path) -> None:
     """Refuse a target which holds anything that writing a model there would lose.
 
@@ -229,10 +272,14 @@ def _finite(folder: ModelFolder, dtype: torch.dtype | None) -> Iterator[tuple[st
 
 
 def _progress(title: str, folder: ModelFolder) -> contextlib.AbstractContextManager[Progress]:
-    """Shown for models that take a while; a small one loads without a word."""
-    total = folder.config.parameters
-    progress = Progress(f"{title} {folder.path.name}", total=total, unit="parameters")
-    return progress if total >= SHOWN_PARAMETERS else contextlib.nullcontext(progress)
+    return progress_of(f"{title} {folder.path.name}", folder.config)
+
+
+def progress_of(title: str, config: ModelConfig) -> contextlib.AbstractContextManager[Progress]:
+    """Shown for models that take a while; a small one passes without a word."""
+    progress = Progress(title, total=config.parameters, unit="parameters")
+    shown = config.parameters >= SHOWN_PARAMETERS
+    return progress if shown else contextlib.nullcontext(progress)
 
 
 def _write_config(folder: Path, config: ModelConfig, dtype: torch.dtype) -> None:
