@@ -44,13 +44,20 @@ def import_gguf(
     found = {name: place.shape for name, place in file.tensors.items()}
     config = config_of(file.metadata, found, source)
     names = _complete(file, config)
+    tokenizer = tokenizer_of(file.metadata, source)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{source} tokenizer.ggml.tokens",
+            got=f"{tokenizer.vocab_size} ids, but the model has {config.vocab_size} embeddings",
+            wanted="the tokenizer that the model was trained with",
+        )
     chosen = dtype or _narrowest(file, names)
     style = file.metadata.get(STYLE_KEY)
     return write_model(
         out,
         config,
         _tensors(file, config, names, chosen),
-        tokenizer=tokenizer_of(file.metadata, source),
+        tokenizer=tokenizer,
         texts={STYLE: style} if isinstance(style, str) else {},
         dtype=chosen,
         max_shard_bytes=max_shard_bytes,
