@@ -1,4 +1,4 @@
-"""Tokenizing, fill-in-the-middle and packing in tokens a second a core; the loader a batch.
+"""Tokenizing, fill-in-the-middle and packing in tokens a second a core; layouts; a batch in ms.
 
 The text is real: the Python sources installed beside codekiln, 12 MB of them. The peer for
 tokenizing is the Hugging Face tokenizers library with the same tokenizer.json, on one core.
@@ -6,13 +6,13 @@ tokenizing is the Hugging Face tokenizers library with the same tokenizer.json, 
 
 from __future__ import annotations
 
+import functools
 import os
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 os.environ.setdefault("RAYON_NUM_THREADS", "1")  # a core against a core
 
@@ -26,33 +26,31 @@ from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokenizer.train import train
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.encode import encode_documents, plan
+from codekiln.tokens.layout import Layout, lay_out
 from codekiln.tokens.loader import Loader
-from codekiln.tokens.settings import TokensSettings
+from codekiln.tokens.packing_report import packing_report
+from codekiln.tokens.sampling import Documents, Sampling
+from codekiln.tokens.settings import Packing, TokensSettings
 from codekiln.tokens.shards import Shard, ShardWriter
+from codekiln.tokens.sources import Source
 from codekiln.types import Document, Span
 
 TEXT_BYTES = 12_000_000
-BATCH, SEQUENCE = 8, 1024
+BATCHES = ((8, 1024), (4, 16384))  # sequences of so many ids
+BATCHES_A_ROUND = 20
+DOCUMENTS = 1_000_000  # to be laid out
 
 
 def run() -> list[Row]:
     """The rows of this benchmark."""
     texts = _sources()
-    started = time.perf_counter()
     tokenizer = train(texts, TokenizerSettings(vocab_size=8192))
-    trained_seconds = time.perf_counter() - started
-    rows = [
-        Row(
-            what="train a tokenizer of 8192 ids",
-            ours=_megabytes(texts) / trained_seconds,
-            unit="MB/s",
-            note="the library's trainer on a sample: no peer besides itself",
-        )
-    ]
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         rows += [_tokenizing(texts, tokenizer, Path(folder))]
         rows += _packing(texts, tokenizer, Path(folder))
-    return rows
+        rows += _loading(Shard(Path(folder) / "train-00000"))
+    return [*rows, *_laying_out()]
 
 
 def _sources() -> list[str]:
@@ -126,12 +124,6 @@ def _packing(texts: list[str], tokenizer: Tokenizer, folder: Path) -> list[Row]:
     known = cast(Tokenizer, _Known(tokenizer, documents, seed=0))
     all_of_it, without = paired(lambda: packed(tokenizer), lambda: packed(known), rounds=3)
     tokens, size = packed(tokenizer), _megabytes(texts)
-    loader = Loader([Shard(prefix)], sequence_length=SEQUENCE, batch_size=BATCH, seed=0)
-    cursor, count = Cursor(), min(200, loader.batches_per_epoch)
-    started = time.perf_counter()
-    for _ in range(count):
-        _, cursor = loader.batch(cursor)
-    seconds = (time.perf_counter() - started) / count
     return [
         Row(
             what="tokenizing, FIM and packing, one core",
@@ -145,14 +137,81 @@ def _packing(texts: list[str], tokenizer: Tokenizer, folder: Path) -> list[Row]:
             unit="tokens/s",
             note=f"{without / all_of_it:.1%} of the time with it",
         ),
-        Row(
-            what=f"loader, batch of {BATCH} x {SEQUENCE}; less is better",
-            ours=seconds * 1e3,
-            unit="ms a batch",
-            target="under 1% of a step",
-            note=f"{BATCH * SEQUENCE / seconds / 1e6:.1f}M tokens/s",
-        ),
     ]
+
+
+def _loading(shard: Shard) -> list[Row]:
+    """Each packing's time a batch, and what it does to the documents."""
+    rows = []
+    for batch, length in BATCHES:
+        walks = [_Walk(shard, packing, batch, length) for packing in get_args(Packing)]
+        cut, whole = paired(walks[0], walks[1], rounds=9, warmup=1)
+        figures = packing_report([shard], TokensSettings(sequence_length=length), seed=0)
+        for walk, seconds in zip(walks, (cut, whole), strict=True):
+            seconds /= BATCHES_A_ROUND
+            found = figures.packings[walk.packing]
+            fit = figures.documents - figures.longer_documents
+            needlessly = round(found.cut_share * figures.documents) - figures.longer_documents
+            rows.append(
+                Row(
+                    what=f"loader, batch of {batch} x {length}, {walk.packing}; less is better",
+                    ours=seconds * 1e3,
+                    unit="ms a batch",
+                    target="under 1% of a step",
+                    note=f"{batch * length / seconds / 1e6:.0f}M tokens/s; "
+                    f"{found.cut_share:.1%} of documents cut, {needlessly:,} of the {fit:,} "
+                    f"that fit; {found.padding_share:.2%} padding",
+                )
+            )
+    return rows
+
+
+class _Walk:
+    """A loader, and batch after batch from where it stands."""
+
+    def __init__(self, shard: Shard, packing: Packing, batch: int, length: int) -> None:
+        self.packing, self._cursor = packing, Cursor()
+        self._loader = Loader(
+            [shard], sequence_length=length, batch_size=batch, seed=0, packing=packing
+        )
+
+    def __call__(self) -> None:
+        for _ in range(BATCHES_A_ROUND):
+            _, self._cursor = self._loader.batch(self._cursor)
+
+
+def _laying_out() -> list[Row]:
+    """A million documents, long-tailed as code is: once, and with other documents each pass."""
+    random = np.random.default_rng(0)
+    lengths = random.lognormal(6.5, 1.3, DOCUMENTS).astype(np.int64) + 2
+    documents = Documents(
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        codes=random.integers(0, 3, DOCUMENTS).astype(np.int32),
+        sources=tuple(Source(kind="code", language=name) for name in ("c", "go", "python")),
+    )
+    weights = TokensSettings(weights={"go": 0.7, "python": 2.3})
+    rows = []
+    for _, length in BATCHES:
+        layout = lay_out("best_fit", documents.starts, length)
+        plain = functools.partial(lay_out, "best_fit", documents.starts, length)
+        sampling = Sampling(documents, weights, seed=0)
+        weighted = functools.partial(_weighted, sampling, documents.starts, length)
+        once, sampled = paired(plain, weighted, rounds=3)
+        padding = layout.padding / layout.sequences / length
+        rows.append(
+            Row(
+                what=f"best fit, {DOCUMENTS:,} documents to {length}; less is better",
+                ours=once,
+                unit="s",
+                target="a few seconds",
+                note=f"{padding:.3%} padding; {sampled:.2f} s a pass where weights change",
+            )
+        )
+    return rows
+
+
+def _weighted(sampling: Sampling, starts: NDArray[np.int64], length: int) -> Layout:
+    return lay_out("best_fit", starts, length, sampling.rounds(1))
 
 
 def _document(number: int, bodies: list[str]) -> Document:

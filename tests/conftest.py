@@ -39,11 +39,11 @@ def tiny_model(tiny_tokenizer):
     """A random model that is far from uniform, so that its greedy texts wander; context 256."""
     import torch
 
-    from codekiln.models.config import ModelConfig
     from codekiln.models.dense import LlamaForCausalLM
+    from codekiln.models.dense_config import LlamaConfig
 
     special = tiny_tokenizer.special
-    config = ModelConfig(
+    config = LlamaConfig(
         vocab_size=tiny_tokenizer.vocab_size,
         hidden_size=32,
         intermediate_size=64,

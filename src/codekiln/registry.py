@@ -47,6 +47,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "jsx": "codekiln.languages.javascript:JavaScriptResolver",
         "vue": "codekiln.languages.javascript:JavaScriptResolver",
     },
+    # Hugging Face architectures: their settings (no torch), and their modules
+    "configs": {
+        "LlamaForCausalLM": "codekiln.models.dense_config:LlamaConfig",
+        "DeepseekV2ForCausalLM": "codekiln.models.moe_config:DeepseekV2Config",
+    },
+    "models": {
+        "LlamaForCausalLM": "codekiln.models.dense:LlamaForCausalLM",
+        "DeepseekV2ForCausalLM": "codekiln.models.moe:DeepseekV2ForCausalLM",
+    },
     "benchmarks": {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
         "humanevalpack": "codekiln.evaluation.humaneval:HumanEvalPack",

@@ -31,7 +31,9 @@ def test_benchmarks() -> None:
 def test_models() -> None:
     rows = {line.split()[0]: line.split() for line in lines("models")}
     # Source: DeepSeek-Coder §3.3, Table 2
-    assert rows["deepseek-coder-33b"][2:7] == ["7168", "19200", "62", "56", "8"]
+    assert rows["deepseek-coder-33b"][3:8] == ["7168", "19200", "62", "56", "8"]
+    assert rows["deepseek-coder-v2-lite"][1:3] == ["15.7G", "2.45G"]
+    assert " 2 + 6/160 " in " ".join(rows["deepseek-coder-v2"])
 
 
 @pytest.mark.parametrize("what", ["languages", "benchmarks", "models"])

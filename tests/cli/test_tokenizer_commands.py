@@ -10,7 +10,9 @@ from codekiln.cli.tokenizer import tokenizer
 from codekiln.cli.tokens import tokens
 from codekiln.corpus.store import DOCUMENTS, DocumentWriter, write_index
 from codekiln.errors import RecipeError, SourceError, TokenizerError
+from codekiln.tokenizer.settings import TokenizerSettings
 from codekiln.tokenizer.tokenizer import Tokenizer
+from codekiln.tokenizer.train import train
 from codekiln.tokens.pack import open_shards
 from codekiln.types import Document, Span
 
@@ -34,6 +36,13 @@ def run(tmp_path):
         f"[run]\ndirectory = '{directory}'\nprocesses = 1\n[tokenizer]\nvocab_size = 275\n"
     )
     return Run(directory, recipe)
+
+
+@pytest.fixture
+def bytes_folder(tmp_path):
+    """The folder of a tokenizer of nothing but bytes."""
+    train(["x"], TokenizerSettings(vocab_size=265)).save(tmp_path / "bytes")
+    return tmp_path / "bytes"
 
 
 def write_corpus(directory, shards=2):
@@ -77,6 +86,20 @@ def test_from_corpus_to_shards(run):
     assert report["train"]["fim_share"] == 1.0
 
 
+def test_pack_says_what_packing_and_weights_come_to(run):
+    write_corpus(run.directory)
+    run(tokenizer, "train")
+    settings = ("tokens.sequence_length=64", "tokens.weights={ code = 1.5 }")
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    lines = run(tokens, "pack", *arguments).output.splitlines()
+    assert "sequences of 64: 0 of 18 documents are longer" in lines
+    [row] = [line.split() for line in lines if line.startswith("concatenate (this recipe)")]
+    report = json.loads((run.directory / "tokens" / "report.json").read_text())["sequences"]
+    assert row[3] == str(report["packings"]["concatenate"]["sequences"])
+    [row] = [line.split() for line in lines if line.startswith("python")]
+    assert row == ["python", "18", f"{report['sources']['python']['tokens']:,}", "1.50", "100.0%"]
+
+
 def test_held_out_text_does_not_shape_the_tokenizer(run):
     write_corpus(run.directory)
     run(tokenizer, "train")
@@ -98,6 +121,86 @@ def test_mistyped_settings_are_named(run):
         run(tokens, "pack", "--set", "tokens.fim_rat=0.5")
     with pytest.raises(RecipeError, match="less than or equal to 1"):
         run(tokens, "pack", "--set", "tokens.fim_rate=2")
+
+
+def test_training_reports_on_what_is_held_out(run):
+    write_corpus(run.directory)
+    output = run(tokenizer, "train").output
+    assert "bytes a token" in output and "python" in output
+    report = json.loads((run.directory / "tokenizer" / "report.json").read_text())
+    trained = Tokenizer.load(run.directory / "tokenizer")
+    texts = [f"#pkg9/a.py\ndef f9(x):\n    return x + {n}\n" + "zz zz zz zz\n" * 9 for n in (0, 1)]
+    size = sum(map(len, texts))
+    tokens = sum(len(trained.encode(text)) for text in texts)
+    assert report["languages"]["python"]["all_bytes"] == size
+    assert report["tokenizers"][0]["bytes_per_token_by_language"] == {"python": size / tokens}
+
+
+def test_report_compares_tokenizers(run, bytes_folder):
+    write_corpus(run.directory)
+    run(tokenizer, "train")
+    other = str(bytes_folder)
+    arguments = ["report", str(run.directory), other, "--corpus", str(run.directory)]
+    result = CliRunner().invoke(tokenizer, [*arguments, "--json"], catch_exceptions=False)
+    first, second = json.loads(result.output)["tokenizers"]
+    assert (first["name"], second["name"]) == (str(run.directory), other)
+    assert first["ratio_to_first"] == 1 > second["ratio_to_first"]
+    table = CliRunner().invoke(tokenizer, arguments, catch_exceptions=False).output
+    assert f"{second['bytes_per_token']:.3f}" in table and "python" in table
+
+
+def test_report_on_files(bytes_folder, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("x = 1\n")
+    (tmp_path / "src" / "b.c").write_text("int x;\n")
+    (tmp_path / "src" / "c.bin").write_bytes(b"\xff\x00")
+    (tmp_path / "plain").write_bytes(b"text\n")
+    arguments = ["report", str(bytes_folder), "--json"]
+    arguments += ["--files", str(tmp_path / "src"), "--files", str(tmp_path / "plain")]
+    result = CliRunner().invoke(tokenizer, arguments, catch_exceptions=False)
+    languages = json.loads(result.output)["languages"]
+    assert {name: row["measured_bytes"] for name, row in languages.items()} == {
+        "python": 6,
+        "c": 7,
+        "other": 5,
+    }
+
+
+def test_report_names_what_is_missing(run, bytes_folder, tmp_path):
+    def report(*arguments):
+        return CliRunner().invoke(tokenizer, ["report", *map(str, arguments)])
+
+    assert "either --corpus RUN or --files PATH" in report(bytes_folder).output
+    missing = report(bytes_folder, "--files", tmp_path / "nowhere").exception
+    assert isinstance(missing, SourceError) and "no such file" in str(missing)
+    (tmp_path / "empty").mkdir()
+    empty = report(bytes_folder, "--files", tmp_path / "empty").exception
+    assert isinstance(empty, SourceError) and "no text" in str(empty)
+    no_corpus = report(bytes_folder, "--corpus", run.directory).exception
+    assert isinstance(no_corpus, SourceError) and "corpus build" in str(no_corpus)
+    folder = run.directory / "corpus" / DOCUMENTS
+    folder.mkdir(parents=True)
+    with DocumentWriter(folder / "00000.parquet") as writer:
+        writer.add(Document(id="1", text="x\n", source="s", kind="english"))
+    write_index(folder, {"00000.parquet": 1})
+    nothing = report(bytes_folder, "--corpus", run.directory).exception
+    assert isinstance(nothing, SourceError) and "no held-out documents" in str(nothing)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "tokenizer.json").write_text("{")
+    bad = report(damaged, "--files", run.recipe).exception
+    assert isinstance(bad, TokenizerError) and "damaged" in str(bad)
+
+
+def test_weights_shape_the_tokenizer(run):
+    write_corpus(run.directory)
+    with pytest.raises(RecipeError, match="did you mean 'python'"):
+        run(tokenizer, "train", "--set", "tokenizer.weights.pyton=2.0")
+    with pytest.raises(RecipeError, match="weights of 0 or more"):
+        run(tokenizer, "train", "--set", "tokenizer.weights.python=-1.0")
+    with pytest.raises(TokenizerError, match="0 for every language"):
+        run(tokenizer, "train", "--set", "tokenizer.weights.python=0.0")
+    assert not (run.directory / "tokenizer" / "tokenizer.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from codekiln.languages.table import (
     detect,
     family,
     languages,
+    main_language,
     may_detect,
     path_header,
     select,
     v1_languages,
     v2_languages,
 )
+from codekiln.types import Span
 
 # The names of DeepSeek-Coder's public list.
 _NAMES = """
@@ -302,3 +304,12 @@ def test_headers_are_comments_to_pygments() -> None:
             wrong.append(name)
     assert checked > 240
     assert not wrong
+
+
+def test_main_language_is_the_one_with_the_most_text() -> None:
+    def span(language: str, size: int) -> Span:
+        return Span(path="p", language=language, start=0, body=5, end=5 + size)
+
+    assert main_language([span("c", 5), span("python", 4), span("c", 1)]) == "c"
+    assert main_language([span("python", 5), span("c", 5)]) == "c"
+    assert main_language([]) == ""

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from codekiln.errors import CheckpointError, RecipeError
-from codekiln.models.config import ModelConfig, RopeScaling
-from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.causal import build_model
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.positions import LinearScaling
 from codekiln.models.presets import PRESETS
 from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, validate
@@ -25,16 +26,36 @@ PUBLISHED = {
     "deepseek-coder-6.7b": 6_740_512_768,
     "deepseek-coder-33b": 33_342_991_360,
     "deepseek-coder-7b-v1.5": 6_910_365_696,
+    "deepseek-coder-v2-lite": 15_706_484_224,
+    "deepseek-coder-v2": 235_741_434_880,
 }
+# Billions of a token's parameters, as DeepSeek-Coder-V2 §1 names them.
+ACTIVE = {"deepseek-coder-v2-lite": 2.4, "deepseek-coder-v2": 21}
 
 
 @pytest.mark.parametrize(("preset", "count"), PUBLISHED.items())
 def test_published_models_have_their_published_size(preset: str, count: int) -> None:
     config = ModelSettings(preset=preset).config()
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+        model = build_model(config)
     assert sum(p.numel() for p in model.parameters()) == count
     assert config.parameters == count
+
+
+@pytest.mark.parametrize(("preset", "billions"), ACTIVE.items())
+def test_published_models_have_their_published_active_size(preset: str, billions: float) -> None:
+    config = ModelSettings(preset=preset).config()
+    assert abs(config.active_parameters / 1e9 - billions) < 0.2 * billions**0.1
+    # what a token is multiplied with, counted in the modules: norms and matrices but the look-up
+    with torch.device("meta"):
+        model = build_model(config)
+    counted = 0
+    for name, parameter in model.named_parameters():
+        share = 1.0
+        if ".experts." in name:
+            share = config.num_experts_per_tok / config.n_routed_experts
+        counted += 0 if "embed_tokens" in name else parameter.numel() * share
+    assert config.active_parameters == counted
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if not name.startswith("deepseek")])
@@ -42,7 +63,7 @@ def test_small_presets_have_about_the_size_of_their_name(preset: str) -> None:
     vocabulary = {"small-60m": 8192, "small-120m": 16384}.get(preset, 4096)
     config = ModelSettings(preset=preset).config(vocab_size=vocabulary)
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+        model = build_model(config)
     named = float(preset.rpartition("-")[2].removesuffix("m")) * 1e6
     assert sum(p.numel() for p in model.parameters()) == config.parameters
     assert abs(config.parameters / named - 1) < 0.35
@@ -51,7 +72,7 @@ def test_small_presets_have_about_the_size_of_their_name(preset: str) -> None:
 def test_released_coder_has_the_long_context_of_the_paper() -> None:
     config = ModelSettings(preset="deepseek-coder-33b").config()
     assert (config.max_position_embeddings, config.rope_theta) == (16384, 100000.0)
-    assert config.rope_scaling == RopeScaling(factor=4.0)
+    assert config.rope_scaling == LinearScaling(factor=4.0)
     assert (config.num_key_value_heads, config.head_dim) == (8, 128)
 
 
@@ -116,21 +137,21 @@ ROPE_SPELLINGS = [
 
 @pytest.mark.parametrize(("keys", "theta", "factor"), ROPE_SPELLINGS)
 def test_both_spellings_of_rope(keys: dict, theta: float, factor: float | None) -> None:
-    config = ModelConfig.from_hf(PLAIN | keys)
+    config = LlamaConfig.from_hf(PLAIN | keys)
     assert config.rope_theta == theta
     assert (config.rope_scaling and config.rope_scaling.factor) == factor
-    assert ModelConfig.from_hf(config.to_hf()) == config
+    assert LlamaConfig.from_hf(config.to_hf()) == config
 
 
 def test_what_is_written_keeps_every_field() -> None:
-    config = ModelConfig.from_hf(
+    config = LlamaConfig.from_hf(
         PLAIN
         | {"num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-5}
         | {"tie_word_embeddings": True, "bos_token_id": 3, "eos_token_id": [4, 5]}
         | {"pad_token_id": 5, "max_position_embeddings": 777, "initializer_range": 0.006}
     )
     assert config.eos_token_ids == (4, 5)
-    assert ModelConfig.from_hf(config.to_hf()) == config
+    assert LlamaConfig.from_hf(config.to_hf()) == config
 
 
 @pytest.mark.parametrize(
@@ -165,4 +186,4 @@ def test_what_is_written_keeps_every_field() -> None:
 )
 def test_other_models_are_refused_by_name(change: dict, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        ModelConfig.from_hf(PLAIN | change)
+        LlamaConfig.from_hf(PLAIN | change)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codekiln.models.config import ModelConfig
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
 
 
 class GrowingCache:
@@ -28,7 +28,7 @@ class GrowingCache:
 def _model(kv_heads: int = 2, **changes: object) -> LlamaForCausalLM:
     values = {"vocab_size": 61, "hidden_size": 32, "intermediate_size": 48}
     values |= {"num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3}
-    model = LlamaForCausalLM(ModelConfig(**values | {"num_key_value_heads": kv_heads} | changes))
+    model = LlamaForCausalLM(LlamaConfig(**values | {"num_key_value_heads": kv_heads} | changes))
     model.init_weights(torch.Generator().manual_seed(1))
     return model
 

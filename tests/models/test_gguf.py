@@ -10,11 +10,14 @@ import torch
 from codekiln.errors import CheckpointError, MissingToolError, TokenizerError
 from codekiln.generation.engine import Engine
 from codekiln.generation.sample import Sampling
-from codekiln.models.config import ModelConfig, RopeScaling
+from codekiln.models.causal import build_model
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.folder import open_folder
 from codekiln.models.gguf.read import import_gguf
 from codekiln.models.gguf.write import export_gguf
+from codekiln.models.moe_config import DeepseekV2Config
+from codekiln.models.positions import LinearScaling, YarnScaling
 from codekiln.models.weights import load_model, save_model
 from codekiln.tokenizer.tokenizer import Tokenizer
 
@@ -33,7 +36,7 @@ def folder(tiny_tokenizer, tmp_path: Path):
         values |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
         values |= {"max_position_embeddings": 256, "initializer_range": 0.3}
         values |= {"bos_token_id": special.bos, "eos_token_id": (special.eos, special.eot)}
-        model = LlamaForCausalLM(ModelConfig(**values | changes))
+        model = LlamaForCausalLM(LlamaConfig(**values | changes))
         model.init_weights(torch.Generator().manual_seed(5))
         with torch.no_grad():  # norms that are not all ones
             for name, parameter in model.named_parameters():
@@ -58,7 +61,7 @@ def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     [
         {},
         {"tie_word_embeddings": True, "num_key_value_heads": 4},
-        {"rope_scaling": RopeScaling(factor=4.0), "rope_theta": 1e5, "rms_norm_eps": 1e-5},
+        {"rope_scaling": LinearScaling(factor=4.0), "rope_theta": 1e5, "rms_norm_eps": 1e-5},
         {"head_dim": 32, "pad_token_id": 5, "bos_token_id": None, "initializer_range": 0.02},
     ],
 )
@@ -98,7 +101,7 @@ def test_tensors_have_the_names_of_llama_cpps_own_table(folder, tmp_path: Path) 
 
 
 def test_the_metadata_is_what_llama_cpp_reads(folder, tiny_tokenizer, tmp_path: Path) -> None:
-    source = folder(rope_scaling=RopeScaling(factor=4.0), rope_theta=1e5, rms_norm_eps=1e-5)
+    source = folder(rope_scaling=LinearScaling(factor=4.0), rope_theta=1e5, rms_norm_eps=1e-5)
     export_gguf(source, tmp_path / "m.gguf", dtype="bfloat16")
     reader = gguf.GGUFReader(tmp_path / "m.gguf")
     found = {key: field.contents() for key, field in reader.fields.items()}
@@ -245,10 +248,18 @@ def test_rows_that_q8_0_cannot_pack_are_refused(folder, tmp_path: Path) -> None:
         export_gguf(folder(intermediate_size=100), tmp_path / "m.gguf", dtype="q8_0")
 
 
-def test_models_that_are_not_dense_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"architectures": ["DeepseekV2ForCausalLM"]}')
-    with pytest.raises(CheckpointError, match="dense models only"):
-        export_gguf(tmp_path, tmp_path / "m.gguf")
+def test_models_with_experts_are_refused(shape, tmp_path: Path) -> None:
+    save_model(build_model(DeepseekV2Config(**shape)), None, tmp_path / "model")
+    with pytest.raises(CheckpointError, match=r"DeepseekV2ForCausalLM.*\n.*dense models only"):
+        export_gguf(tmp_path / "model", tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_positions_that_are_scaled_by_yarn_are_refused(folder, tmp_path: Path) -> None:
+    yarn = YarnScaling(factor=4.0, original_max_position_embeddings=64)
+    with pytest.raises(CheckpointError, match=r"rope_scaling: YaRN\n.*linear"):
+        export_gguf(folder(rope_scaling=yarn), tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
 
 
 def test_a_model_without_a_tokenizer_is_refused(folder, tmp_path: Path) -> None:
@@ -277,7 +288,7 @@ def test_memory_is_bounded_by_a_tensor(tiny_tokenizer, tmp_path: Path) -> None:
     shape = {"vocab_size": 384, "hidden_size": 256, "intermediate_size": 1024}
     shape |= {"num_hidden_layers": 16, "num_attention_heads": 4}
     tiny_tokenizer.save(tmp_path / "tokenizer")
-    model = LlamaForCausalLM(ModelConfig(**shape))
+    model = LlamaForCausalLM(LlamaConfig(**shape))
     save_model(model, tmp_path / "tokenizer", tmp_path / "model", max_shard_bytes=2_000_000)
     assert model.config.parameters * 4 > 64_000_000
     program = (

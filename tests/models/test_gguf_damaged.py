@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from codekiln.errors import CheckpointError, TokenizerError, UserError
-from codekiln.models.config import ModelConfig
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.gguf.format import GGUFFile
 from codekiln.models.gguf.read import import_gguf
 from codekiln.models.gguf.write import export_gguf
@@ -26,7 +26,7 @@ def whole(tiny_tokenizer, tmp_path: Path) -> Path:
     shape = {"vocab_size": 350, "hidden_size": 32, "intermediate_size": 64}
     shape |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
     tiny_tokenizer.save(tmp_path / "tokenizer")
-    model = LlamaForCausalLM(ModelConfig(**shape))
+    model = LlamaForCausalLM(LlamaConfig(**shape))
     save_model(model, tmp_path / "tokenizer", tmp_path / "model")
     export_gguf(tmp_path / "model", tmp_path / "whole.gguf")
     return tmp_path / "whole.gguf"

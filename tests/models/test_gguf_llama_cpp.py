@@ -11,11 +11,12 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from codekiln.errors import TokenizerError
-from codekiln.models.config import ModelConfig, RopeScaling
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.gguf.pretokenizers import KNOWN, SAME, named, recognise
 from codekiln.models.gguf.read import import_gguf
 from codekiln.models.gguf.write import export_gguf
+from codekiln.models.positions import LinearScaling
 from codekiln.models.weights import load_model, save_model
 from codekiln.tokenizer.special import BOS, EOS, PAD, SPELLINGS
 from codekiln.tokenizer.tokenizer import Tokenizer
@@ -30,7 +31,7 @@ def _model(tokenizer: Tokenizer, **changes: object) -> LlamaForCausalLM:
     values = {"vocab_size": 384, "hidden_size": 64, "intermediate_size": 96}
     values |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
     values |= {"max_position_embeddings": 256, "initializer_range": 0.3}
-    model = LlamaForCausalLM(ModelConfig(**values | changes))
+    model = LlamaForCausalLM(LlamaConfig(**values | changes))
     model.init_weights(torch.Generator().manual_seed(5))
     return model.eval()
 
@@ -51,7 +52,7 @@ def _greedy(model: LlamaForCausalLM, ids: list[int], never: list[int]) -> list[i
     [
         {},
         {"tie_word_embeddings": True, "num_key_value_heads": 4},
-        {"rope_scaling": RopeScaling(factor=4.0), "rope_theta": 1e5, "rms_norm_eps": 1e-5},
+        {"rope_scaling": LinearScaling(factor=4.0), "rope_theta": 1e5, "rms_norm_eps": 1e-5},
         {"num_key_value_heads": 1, "head_dim": 32, "tie_word_embeddings": True},
     ],
 )
@@ -111,7 +112,8 @@ def test_llama_cpp_stops_where_a_text_ends(llama_cpp, tiny_tokenizer, tmp_path: 
     model = _model(tiny_tokenizer)
     ids = tiny_tokenizer.encode(PROMPTS[0])
     with torch.no_grad():
-        hidden = model.model.norm(model._hidden(torch.tensor([ids]), None, None, None, None))
+        stream, _ = model._hidden(torch.tensor([ids]), None, None, None, None)
+        hidden = model.model.norm(stream)
         model.lm_head.weight.zero_()
         model.lm_head.weight[tiny_tokenizer.special.eot] = hidden[0, -1]
     peer = llama_cpp(_exported(model, tiny_tokenizer, tmp_path))

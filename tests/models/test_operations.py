@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from codekiln.models.config import ModelConfig, RopeScaling
+from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.loss import CHUNK_TOKENS, cross_entropy
 from codekiln.models.operations import rms_norm, silu_gate
+from codekiln.models.positions import LinearScaling
 from codekiln.models.rope import RotaryTable, rotate
 
 
@@ -59,8 +60,8 @@ SHAPE = {"vocab_size": 9, "hidden_size": 16, "intermediate_size": 8, "num_hidden
 
 @pytest.mark.parametrize("factor", [None, 4.0])
 def test_rotation_is_multiplication_by_a_complex_angle(factor: float | None) -> None:
-    scaling = None if factor is None else RopeScaling(factor=factor)
-    config = ModelConfig(**SHAPE, num_attention_heads=2, rope_theta=100.0, rope_scaling=scaling)
+    scaling = None if factor is None else LinearScaling(factor=factor)
+    config = LlamaConfig(**SHAPE, num_attention_heads=2, rope_theta=100.0, rope_scaling=scaling)
     torch.manual_seed(0)
     heads = torch.randn(2, 6, 2, 8, requires_grad=True)
     turned = rotate(heads, *RotaryTable(config)(None, 3, 6, heads.device), torch.float32)
@@ -75,7 +76,7 @@ def test_rotation_is_multiplication_by_a_complex_angle(factor: float | None) -> 
 
 
 def test_positions_pick_their_angles_beyond_the_first_table() -> None:
-    config = ModelConfig(**SHAPE, num_attention_heads=2)
+    config = LlamaConfig(**SHAPE, num_attention_heads=2)
     table = RotaryTable(config)
     table(None, 0, 4, torch.device("cpu"))
     counted = table(None, 5000, 3, torch.device("cpu"))

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from codekiln.errors import CheckpointError
-from codekiln.models.config import ModelConfig, RopeScaling
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.positions import LinearScaling
 from codekiln.models.weights import export_hf, import_hf, load_model, save_model
 
 TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 2, "content": "<s>"}]}
@@ -19,7 +20,7 @@ TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 2, "c
 def _model(**changes: object) -> LlamaForCausalLM:
     values = {"vocab_size": 31, "hidden_size": 16, "intermediate_size": 24}
     values |= {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    return LlamaForCausalLM(ModelConfig(**values | changes))
+    return LlamaForCausalLM(LlamaConfig(**values | changes))
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def _change_tensors(folder: Path, changes: dict[str, torch.Tensor | None]) -> No
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("shard", [10**9, 3000])
-@pytest.mark.parametrize("scaling", [None, RopeScaling(factor=4.0)])
+@pytest.mark.parametrize("scaling", [None, LinearScaling(factor=4.0)])
 def test_a_saved_model_comes_back_bit_for_bit(
-    tmp_path: Path, tied: bool, shard: int, scaling: RopeScaling | None
+    tmp_path: Path, tied: bool, shard: int, scaling: LinearScaling | None
 ) -> None:
     model = _model(tie_word_embeddings=tied, rope_scaling=scaling, eos_token_id=(2, 3))
     save_model(model, None, tmp_path / "m", max_shard_bytes=shard)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from codekiln.models.config import ModelConfig, RopeScaling
 from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.positions import LinearScaling
 from codekiln.models.weights import import_hf, load_model, save_model
 
 transformers = pytest.importorskip("transformers")
@@ -28,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "linear rope x4": {
         "num_key_value_heads": 2,
         "rope_theta": 100000.0,
-        "rope_scaling": RopeScaling(factor=4.0),
+        "rope_scaling": LinearScaling(factor=4.0),
     },
     "tied": {"tie_word_embeddings": True},
 }
@@ -36,11 +37,11 @@ LIMIT = 1e-5
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
-def config(request: pytest.FixtureRequest) -> ModelConfig:
-    return ModelConfig(**SHAPE | request.param)
+def config(request: pytest.FixtureRequest) -> LlamaConfig:
+    return LlamaConfig(**SHAPE | request.param)
 
 
-def _ours(config: ModelConfig) -> LlamaForCausalLM:
+def _ours(config: LlamaConfig) -> LlamaForCausalLM:
     model = LlamaForCausalLM(config)
     model.init_weights(torch.Generator().manual_seed(3))
     return model
@@ -56,7 +57,7 @@ def _report(record: Any, name: str, difference: float) -> None:
 
 
 @torch.no_grad()
-def test_ours_to_transformers(config: ModelConfig, tmp_path: Path, record_property: Any) -> None:
+def test_ours_to_transformers(config: LlamaConfig, tmp_path: Path, record_property: Any) -> None:
     ours = _ours(config)
     save_model(ours, None, tmp_path / "m", max_shard_bytes=100_000)
     theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
@@ -69,7 +70,9 @@ def test_ours_to_transformers(config: ModelConfig, tmp_path: Path, record_proper
 
 
 @torch.no_grad()
-def test_transformers_to_ours(config: ModelConfig, tmp_path: Path, record_property: Any) -> None:
+def test_transformers_to_ours_and_back(
+    config: LlamaConfig, tmp_path: Path, record_property: Any
+) -> None:
     torch.manual_seed(5)
     theirs = transformers.LlamaForCausalLM(_their_config(config)).eval()
     theirs.save_pretrained(tmp_path / "hf", max_shard_size="200KB")
@@ -79,9 +82,17 @@ def test_transformers_to_ours(config: ModelConfig, tmp_path: Path, record_proper
     difference = (ours(_tokens()) - theirs(_tokens()).logits).abs().max().item()
     _report(record_property, "largest difference of a logit", difference)
     assert difference <= LIMIT
+    save_model(ours, None, tmp_path / "back")
+    again, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "back", output_loading_info=True
+    )
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    first, last = theirs.state_dict(), again.state_dict()
+    assert first.keys() == last.keys()
+    assert all(torch.equal(first[name], last[name]) for name in first)
 
 
-def test_loss_and_gradients(config: ModelConfig, record_property: Any) -> None:
+def test_loss_and_gradients(config: LlamaConfig, record_property: Any) -> None:
     ours, theirs = _ours(config), _theirs(config)
     tokens, targets = _tokens(), _tokens().roll(-1, 1)
     targets[:, -40:] = -100
@@ -100,7 +111,7 @@ def test_loss_and_gradients(config: ModelConfig, record_property: Any) -> None:
 
 
 @torch.no_grad()
-def test_packed_documents_equal_transformers_on_each_alone(config: ModelConfig) -> None:
+def test_packed_documents_equal_transformers_on_each_alone(config: LlamaConfig) -> None:
     ours, theirs, tokens = _ours(config), _theirs(config), _tokens(1, 120)
     lengths = (50, 1, 69)
     ids = torch.cat([torch.full((n,), i) for i, n in enumerate(lengths)])[None]
@@ -111,7 +122,7 @@ def test_packed_documents_equal_transformers_on_each_alone(config: ModelConfig) 
 
 
 @torch.no_grad()
-def test_left_padding_equals_transformers(config: ModelConfig) -> None:
+def test_left_padding_equals_transformers(config: LlamaConfig) -> None:
     ours, theirs, tokens = _ours(config), _theirs(config), _tokens(2, 40)
     mask = torch.ones_like(tokens)
     mask[0, :13] = 0
@@ -123,7 +134,7 @@ def test_left_padding_equals_transformers(config: ModelConfig) -> None:
 
 
 @torch.no_grad()
-def test_bf16_is_no_further_from_fp32_than_transformers(config: ModelConfig) -> None:
+def test_bf16_is_no_further_from_fp32_than_transformers(config: LlamaConfig) -> None:
     ours, theirs, tokens = _ours(config), _theirs(config), _tokens()
     exact = ours(tokens)
     mine = (ours.bfloat16()(tokens) - exact).abs().mean()
@@ -131,14 +142,14 @@ def test_bf16_is_no_further_from_fp32_than_transformers(config: ModelConfig) -> 
     assert 0 < mine <= 1.1 * other
 
 
-def _their_config(config: ModelConfig) -> Any:
+def _their_config(config: LlamaConfig) -> Any:
     values = config.to_hf()
     return transformers.LlamaConfig(
         **{k: v for k, v in values.items() if k not in ("architectures", "model_type")}
     )
 
 
-def _theirs(config: ModelConfig) -> Any:
+def _theirs(config: LlamaConfig) -> Any:
     theirs = transformers.LlamaForCausalLM(_their_config(config)).eval()
     theirs.load_state_dict(_ours(config).state_dict())
     return theirs

@@ -28,10 +28,10 @@ def infilling_model(tiny_tokenizer):
     import torch
 
     from codekiln.generation.infill import build_prompt
-    from codekiln.models.config import ModelConfig
     from codekiln.models.dense import LlamaForCausalLM
+    from codekiln.models.dense_config import LlamaConfig
 
-    config = ModelConfig(
+    config = LlamaConfig(
         vocab_size=tiny_tokenizer.vocab_size,
         hidden_size=48,
         intermediate_size=96,

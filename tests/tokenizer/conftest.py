@@ -24,7 +24,7 @@ RELEASED_CONTROLS = [  # (spelling, flagged special in the released file)
     ("<｜fim▁hole｜>", False),
     ("<｜fim▁begin｜>", False),
     ("<｜fim▁end｜>", False),
-    ("<pad>", True),
+    ("<pad>", False),
     ("<|User|>", False),
     ("<|Assistant|>", False),
     ("<|EOT|>", True),

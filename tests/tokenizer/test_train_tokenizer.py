@@ -2,22 +2,25 @@ import inspect
 import json
 import logging
 import random
-import subprocess
-import sys
 
 import pytest
 import tokenizers
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, trainers
 
 from codekiln.errors import TokenizerError
 from codekiln.recipe import Recipe
 from codekiln.tokenizer.settings import SMALLEST_VOCABULARY, TokenizerSettings
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokenizer.train import sample, train, train_into
+from codekiln.tokenizer.train import train, train_into
+from codekiln.tokenizer.words import WordCounter
 
 SOURCE = inspect.getsource(json.decoder)
+
+
+def counted(text):
+    counter = WordCounter()
+    counter.add(text)
+    return counter.words()
 
 
 def test_merges_equal_those_of_the_library_splitting_by_itself():
@@ -83,59 +86,12 @@ def test_merges_never_cross_what_the_pre_tokenizer_splits():
     assert len(tokenizer.encode("x.")) == 2
 
 
-def test_order_of_the_texts_and_cores_do_not_matter(tmp_path):
+def test_order_of_the_texts_does_not_matter():
     texts = [SOURCE[i : i + 900] for i in range(0, len(SOURCE), 900)]
-    settings = TokenizerSettings(vocab_size=900, sample_bytes=6000)
+    settings = TokenizerSettings(vocab_size=900)
     wanted = train(texts, settings).sha256
     random.Random(1).shuffle(texts)
     assert train(texts, settings).sha256 == wanted
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
-    code = (
-        "import json,sys; from codekiln.tokenizer.train import train;"
-        "from codekiln.tokenizer.settings import TokenizerSettings as S;"
-        "print(train(json.load(open(sys.argv[1])), S(vocab_size=900, sample_bytes=6000)).sha256)"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "texts.json")],
-        env={"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.strip() == wanted
-
-
-@given(
-    texts=st.lists(st.text(st.sampled_from("aé中\n"), min_size=1, max_size=300), max_size=20),
-    limit=st.integers(1, 2000),
-)
-def test_sample_is_bounded_and_whole_when_it_fits(texts, limit):
-    total = sum(len(t.encode()) for t in texts)
-    got = sample(texts, limit)
-    if total <= limit:
-        assert sorted(got) == sorted(texts)
-    else:
-        size = sum(len(t.encode()) for t in got)
-        assert size <= limit or len(got) == 1
-        longest = max(len(t.encode()) for t in texts)
-        assert size > limit - longest
-    assert got == sample(texts[::-1], limit)
-
-
-def test_sample_draws_from_everywhere():
-    texts = [f"{i:06d}\n" * 20 for i in range(2000)]
-    got = sorted(int(t[:6]) for t in sample(texts, 140 * 400))
-    assert len(got) == 400
-    halves = sum(i < 1000 for i in got)
-    assert 140 < halves < 260  # 200 expected, standard deviation 9
-
-
-def test_long_texts_are_cut_after_lines_and_lose_nothing():
-    text = "".join(f"line {i}\n" for i in range(30000)) + "x" * 200_000
-    pieces = sample([text], 10**7)
-    assert len(pieces) > 5
-    assert sum(map(len, pieces)) == len(text)
-    assert sum(p.endswith("\n") for p in pieces) >= 4
 
 
 def test_lone_surrogates_do_not_stop_training():
@@ -144,7 +100,7 @@ def test_lone_surrogates_do_not_stop_training():
 
 def test_trained_folder_is_left_alone_until_inputs_change(tmp_path):
     settings = TokenizerSettings(vocab_size=300)
-    first, now = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    first, now = train_into(tmp_path, lambda: counted(SOURCE), settings, inputs="a")
     assert now
 
     def must_not_open():
@@ -152,7 +108,7 @@ def test_trained_folder_is_left_alone_until_inputs_change(tmp_path):
 
     again, now = train_into(tmp_path, must_not_open, settings, inputs="a")
     assert not now and again.sha256 == first.sha256
-    other, now = train_into(tmp_path, lambda: [SOURCE[:3000]], settings, inputs="b")
+    other, now = train_into(tmp_path, lambda: counted(SOURCE[:3000]), settings, inputs="b")
     assert now and other.sha256 != first.sha256
     assert Tokenizer.load(tmp_path).sha256 == other.sha256
 
@@ -160,15 +116,15 @@ def test_trained_folder_is_left_alone_until_inputs_change(tmp_path):
 def test_a_copied_tokenizer_is_never_overwritten(trained, tmp_path):
     trained.save(tmp_path)
     with pytest.raises(TokenizerError, match="not trained here"):
-        train_into(tmp_path, lambda: [SOURCE], TokenizerSettings(vocab_size=300), inputs="a")
+        train_into(tmp_path, lambda: counted(SOURCE), TokenizerSettings(vocab_size=300), inputs="a")
     assert Tokenizer.load(tmp_path).sha256 == trained.sha256
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "training.json"])
 def test_a_damaged_tokenizer_is_trained_anew(tmp_path, name):
     settings = TokenizerSettings(vocab_size=300)
-    first, _ = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    first, _ = train_into(tmp_path, lambda: counted(SOURCE), settings, inputs="a")
     (tmp_path / name).write_text('{"made')
-    again, now = train_into(tmp_path, lambda: [SOURCE], settings, inputs="a")
+    again, now = train_into(tmp_path, lambda: counted(SOURCE), settings, inputs="a")
     assert now
     assert again.sha256 == first.sha256 == Tokenizer.load(tmp_path).sha256

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from codekiln import storage
-from codekiln.errors import ShardError, TokenizerError, UserError
+from codekiln.errors import RecipeError, ShardError, TokenizerError, UserError
 from codekiln.tokens import pack as pack_module
 from codekiln.tokens.encode import encode_document
 from codekiln.tokens.pack import open_shards, pack
 from codekiln.tokens.settings import TokensSettings
+from codekiln.tokens.sources import Source
 
 SETTINGS = TokensSettings()
 
@@ -65,6 +66,9 @@ def test_shards_hold_the_encoded_documents(sources, tokenizer, tokenizer_folder,
     assert (report.packed, report.resumed) == (4, 0)
     assert not (out / "held_out-00002.bin").exists()  # nothing was held out there
     assert [s.facts["settings"]["fim_rate"] for s in shards] == [0.0] * 3
+    assert [s.sources[code] for s in shards for code in s.source_codes] == [
+        Source.of(d) for d in documents
+    ]
     written = json.loads((out / "report.json").read_text())
     assert written["train"]["bytes_per_token"] == pytest.approx(
         report.splits["train"].bytes / report.splits["train"].tokens
@@ -106,6 +110,25 @@ def test_a_second_run_does_only_what_is_missing(sources, tokenizer_folder, tmp_p
     assert run().packed == 1
     assert contents(out) == whole
     assert run(seed=1).packed == run(TokensSettings(fim_rate=0.1), seed=1).packed == 4
+
+
+def test_the_report_follows_settings_that_need_no_packing(sources, tokenizer_folder, tmp_path):
+    out = tmp_path / "tokens"
+
+    def run(**values):
+        settings = TokensSettings.model_validate(values)
+        return pack(sources, read, tokenizer_folder, settings, out, seed=0, processes=1)
+
+    run()
+    found = run(sequence_length=50, packing="best_fit", weights={"python": 2.0})
+    written = json.loads((out / "report.json").read_text())
+    assert found.packed == 0 and written["sequences"]["packing"] == "best_fit"
+    assert written["sequences"]["sources"]["python"]["passes"] == 2.0
+    assert found.sequences.packings["best_fit"].padding_share > 0
+    with pytest.raises(RecipeError, match="did you mean 'python'"):
+        run(weights={"pyton": 2.0})
+    assert len(open_shards(out, "train")) == 4  # what is packed stays usable
+    assert run().packed == 0
 
 
 def test_shards_of_files_that_are_gone_go_too(sources, tokenizer, tokenizer_folder, tmp_path):
@@ -238,7 +261,7 @@ class Stopped(BaseException):
     pass
 
 
-@pytest.mark.parametrize("suffix", [".bin", ".idx", ".bytes.npy", ".json"])
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".bytes.npy", ".sources.npy", ".json"])
 @pytest.mark.parametrize("other", [{"fim_rate": 0.0}, {"fim_order": "spm"}])  # spm: equal sizes
 def test_back_to_old_settings_after_a_run_cut_off(
     sources, tokenizer_folder, tmp_path, monkeypatch, suffix, other

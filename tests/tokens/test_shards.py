@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from codekiln.errors import ShardError
 from codekiln.tokens.shards import Shard, ShardWriter, files_of
+from codekiln.tokens.sources import CODE, Source
 
 FACTS = {"tokenizer_sha256": "ab" * 32}
 DOCUMENTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10]]
@@ -92,7 +93,7 @@ def test_a_failed_rewrite_leaves_the_old_shard(tmp_path):
         w.add([1], text_bytes=1)
         raise RuntimeError
     shard = Shard(tmp_path / "s")
-    assert len(shard) == 4 and len(list(tmp_path.iterdir())) == 4
+    assert len(shard) == 4 and len(list(tmp_path.iterdir())) == 5
 
 
 def test_rows_out_of_range(tmp_path):
@@ -151,3 +152,35 @@ def test_shards_of_one_packing_are_told_from_another(tmp_path):
 def test_sidecar_is_the_last_file_in_place(tmp_path):
     assert files_of(tmp_path / "s")[-1].name == "s.json"
     assert json.loads(Path(f"{write(tmp_path / 's')}.json").read_text())["vocab_size"] == 1000
+
+
+def test_sources_come_back(tmp_path):
+    some = [Source(kind="code", language="go"), CODE, Source(kind="english", location="größe")]
+    with ShardWriter(tmp_path / "s", vocab_size=9, facts=FACTS) as writer:
+        for i in (0, 2, 0, 1):
+            writer.add([1], text_bytes=1, source=some[i])
+    shard = Shard(tmp_path / "s")
+    assert [shard.sources[code] for code in shard.source_codes] == [some[i] for i in (0, 2, 0, 1)]
+    assert shard.source_codes.dtype == np.uint16 and len(shard.sources) == 3
+
+
+def test_more_sources_than_codes_are_an_error(tmp_path):
+    with ShardWriter(tmp_path / "s", vocab_size=9, facts=FACTS) as writer:
+        for i in range(2**16):
+            writer.add([1], text_bytes=1, source=Source(kind="english", location=str(i)))
+        with pytest.raises(ShardError, match="fewer"):
+            writer.add([1], text_bytes=1, source=CODE)
+    assert len(Shard(tmp_path / "s")) == 2**16
+
+
+@pytest.mark.parametrize(
+    "codes", [np.zeros(3, np.uint16), np.zeros(4, np.int64), np.ones(4, np.uint16), None]
+)
+def test_sources_that_do_not_fit_are_an_error(tmp_path, codes):
+    prefix = write(tmp_path / "s")
+    path = Path(f"{prefix}.sources.npy")
+    path.unlink()
+    if codes is not None:
+        np.save(path, codes)
+    with pytest.raises(ShardError, match="pack the tokens again"):
+        Shard(prefix)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from codekiln.models.config import ModelConfig
 
 
 @click.group()
@@ -59,6 +63,7 @@ def benchmarks() -> None:
 def models() -> None:
     """Model presets that a recipe's [model] table takes.
 
+    "active" is what one token is multiplied with: the experts it is sent to, no look-up table.
     A preset without a vocabulary of its own takes the tokenizer's; its parameters are counted
     with 4,096 entries.
 
@@ -80,12 +85,23 @@ def models() -> None:
             config.num_hidden_layers,
             config.num_attention_heads,
             config.num_key_value_heads,
+            _experts(config),
             config.max_position_embeddings,
             preset.get("vocab_size", "tokenizer's"),
         )
-        rows.append((name, human_count(config.parameters), *map(str, shape)))
-    titles = ("hidden", "intermediate", "layers", "heads", "kv heads", "context", "vocabulary")
-    _print(("preset", "parameters", *titles), rows)
+        sizes = map(human_count, (config.parameters, config.active_parameters))
+        rows.append((name, *sizes, *map(str, shape)))
+    titles = ("hidden", "intermediate", "layers", "heads", "kv heads", "experts", "context")
+    _print(("preset", "parameters", "active", *titles, "vocabulary"), rows)
+
+
+def _experts(config: ModelConfig) -> str:
+    """Shared experts, and chosen ones of all others: "2 + 6/64"; "-" for a dense model."""
+    from codekiln.models.moe_config import DeepseekV2Config
+
+    if not isinstance(config, DeepseekV2Config):
+        return "-"
+    return f"{config.n_shared_experts} + {config.num_experts_per_tok}/{config.n_routed_experts}"
 
 
 def _print(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

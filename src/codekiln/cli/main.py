@@ -18,7 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "The whole path on real code: corpus, tokenizer, training, evaluation, report.",
     ),
     "corpus": ("codekiln.cli.corpus:corpus", "Repositories to training documents."),
-    "tokenizer": ("codekiln.cli.tokenizer:tokenizer", "Train a tokenizer on a corpus."),
+    "tokenizer": (
+        "codekiln.cli.tokenizer:tokenizer",
+        "Train a tokenizer on a corpus, compare tokenizers.",
+    ),
     "tokens": ("codekiln.cli.tokens:tokens", "Documents to token shards (FIM, packing)."),
     "train": ("codekiln.cli.train:train", "Train a model from a recipe; resume a run."),
     "eval": ("codekiln.cli.evaluate:evaluate", "Evaluate a model, or score completions."),

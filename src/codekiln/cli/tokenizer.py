@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from codekiln.cli.tokenizer_report import PER_LANGUAGE_BYTES, SHOWN, report, show
+
 if TYPE_CHECKING:
+    from codekiln.corpus.draw import Survey
     from codekiln.recipe import Recipe
+    from codekiln.tokenizer.tokenizer import Tokenizer
+
+REPORT_FILE = "report.json"
 
 
 @click.group()
 def tokenizer() -> None:
-    """Train a tokenizer on a corpus.
+    """Train a tokenizer on a corpus, compare tokenizers.
 
     \b
     Example:
       codekiln tokenizer train recipes/pretrain-tiny.toml
+      codekiln tokenizer report runs/tiny ~/models/deepseek-coder-1.3b-base --corpus runs/tiny
     """
+
+
+tokenizer.add_command(report)
 
 
 @tokenizer.command()
@@ -36,6 +46,7 @@ def train(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
 
     The folder is a Hugging Face tokenizer: transformers.AutoTokenizer gives the same ids. The
     same documents and settings give the same tokenizer; one that fits is left as it is.
+    tokenizer/report.json says how well it writes the held-out documents.
 
     \b
     Example:
@@ -55,18 +66,36 @@ def train_for_run(recipe: Recipe, directory: Path) -> None:
         SourceError: when the run has no corpus.
         TokenizerError: when the corpus has no text.
     """
-    from codekiln.corpus.store import read_documents, shards
-    from codekiln.storage import fingerprint, fingerprint_file
+    from codekiln.corpus.draw import survey
+    from codekiln.corpus.store import shards
+    from codekiln.corpus.tokenizer_sample import count_words
+    from codekiln.recipe import RunSettings
     from codekiln.tokenizer.settings import TokenizerSettings
     from codekiln.tokenizer.train import train_into
 
-    corpus = directory / "corpus"
-    inputs = fingerprint([fingerprint_file(path) for path in shards(corpus)])
+    settings = recipe.table(TokenizerSettings)
+    processes = recipe.table(RunSettings).processes
+    found = survey(shards(directory / "corpus"), processes)
+    folder = directory / "tokenizer"
     trained, now = train_into(
-        directory / "tokenizer",
-        lambda: (document.text for document in read_documents(corpus, "train")),
-        recipe.table(TokenizerSettings),
-        inputs=inputs,
+        folder,
+        lambda: count_words(found, settings, processes),
+        settings,
+        inputs=found.fingerprint,
     )
+    if found.bytes("held_out") and (now or not (folder / REPORT_FILE).exists()):
+        _report(trained, found, folder)
     state = "" if now else "nothing to do: "
-    click.echo(f"{state}a tokenizer of {trained.vocab_size:,} ids is in {directory / 'tokenizer'}")
+    click.echo(f"{state}a tokenizer of {trained.vocab_size:,} ids is in {folder}")
+
+
+def _report(trained: Tokenizer, found: Survey, folder: Path) -> None:
+    from codekiln.corpus.tokenizer_sample import draw_texts
+    from codekiln.storage import write_json
+    from codekiln.tokenizer.report import measure
+
+    weights = found.bytes("held_out")
+    texts = draw_texts(found, "held_out", PER_LANGUAGE_BYTES)
+    measured = measure({folder.name: trained}, texts, weights)
+    write_json(folder / REPORT_FILE, measured.to_json())
+    show(measured, languages=SHOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from codekiln.recipe import Recipe
     from codekiln.tokens.pack import PackReport
+    from codekiln.tokens.packing_report import PackingReport
+
+MOST_SOURCES = 20  # lines of the table
 
 
 @click.group()
@@ -55,6 +59,42 @@ def pack(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
             f"({split.fim_share:.1%} FIM), {split.tokens:,} tokens, {split.bytes:,} bytes, "
             f"{split.bytes_per_token:.2f} bytes a token"
         )
+    for line in _sequences(report.sequences):
+        click.echo(line)
+
+
+def _sequences(report: PackingReport) -> list[str]:
+    """What the training documents become, as plain columns."""
+    packings = [("packing", "sequences", "documents cut", "padding")]
+    for name, one in report.packings.items():
+        used = " (this recipe)" if name == report.packing else ""
+        shares = f"{one.cut_share:.2%}", f"{one.padding_share:.2%}"
+        packings.append((name + used, f"{one.sequences:,}", *shares))
+    sources = [("source", "documents", "tokens", "passes", "of a pass")]
+    largest = sorted(report.sources.items(), key=lambda pair: (-pair[1].tokens, pair[0]))
+    for name, row in largest[:MOST_SOURCES]:
+        counts = f"{row.documents:,}", f"{row.tokens:,}"
+        sources.append((name, *counts, f"{row.passes:.2f}", f"{row.share:.1%}"))
+    more = len(largest) - MOST_SOURCES
+    return [
+        f"sequences of {report.sequence_length:,}: {report.longer_documents:,} of "
+        f"{report.documents:,} documents are longer",
+        *_columns(packings),
+        *_columns(sources),
+        *([f"and {more:,} more sources, in report.json"] if more > 0 else []),
+    ]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others, numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
 
 
 def pack_for_run(recipe: Recipe, directory: Path) -> PackReport:

@@ -47,7 +47,10 @@ _verify = click.option(
 @_shard
 @_verify
 def import_(source: Path, out: Path, dtype: str, max_shard_gb: float, verify: bool) -> None:
-    """Turn a Hugging Face LlamaForCausalLM folder, or a GGUF file, into a codekiln model.
+    """Turn a Hugging Face model folder, or a GGUF file, into a codekiln model.
+
+    Folders of LlamaForCausalLM (DeepSeek-Coder) and DeepseekV2ForCausalLM (DeepSeek-Coder-V2)
+    are read, and GGUF files of dense Llama models.
 
     All tensors are checked against the configuration; the tokenizer comes along. Quantised
     weights become float32 unless --dtype says otherwise.

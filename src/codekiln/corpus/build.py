@@ -39,7 +39,6 @@ from codekiln.corpus.plan import (
 )
 from codekiln.corpus.privacy.optout import OptOut
 from codekiln.corpus.quality.model import MODEL, load
-from codekiln.corpus.quality.syntax import versions
 from codekiln.corpus.reports.report import BuildReport, summarise
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.corpus.steps.compose import Piece, compose_batch
@@ -52,6 +51,7 @@ from codekiln.corpus.steps.texts import TextPiece, read_texts, text_pieces
 from codekiln.corpus.store import DOCUMENTS, INDEX, Split
 from codekiln.engines import Engine, Workers
 from codekiln.errors import CodekilnError, UserError
+from codekiln.languages.grammars import versions
 from codekiln.log import Progress, logger
 from codekiln.processes import peak_memory_bytes, process_count
 from codekiln.storage import Manifest, fingerprint, fingerprint_file, only_one, read_json

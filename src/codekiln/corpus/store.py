@@ -11,7 +11,8 @@ Row groups are bounded in bytes, so that reading and writing take the memory of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +23,8 @@ import numpy.typing as npt
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from codekiln.corpus.mixture.mix import main_language
 from codekiln.errors import SourceError
+from codekiln.languages.table import main_language
 from codekiln.storage import read_json, write_json
 from codekiln.types import Document, Kind, Span
 
@@ -229,17 +230,43 @@ def row_count(path: Path) -> int:
 
 def _batches(path: Path) -> Iterator[arrow.RecordBatch]:
     """Row groups of one shard, one at a time."""
+    for group in range(row_group_count(path)):
+        yield from read_row_group(path, group).to_batches()
+
+
+def row_group_count(path: Path) -> int:
+    """Row groups of one shard, by its footer.
+
+    Raises:
+        SourceError: when the file is missing, damaged or of another kind.
+    """
+    with _opened(path) as file:
+        groups: int = file.num_row_groups
+    return groups
+
+
+def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None) -> arrow.Table:
+    """One row group of a shard; of `columns` alone, parts of the spans included, where given.
+
+    Raises:
+        SourceError: when the file is missing, damaged or of another kind.
+    """
+    with _opened(path) as file:
+        return file.read_row_group(group, columns=columns, use_threads=False)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
     try:
-        file = parquet.ParquetFile(path)
-        if not file.schema_arrow.equals(SCHEMA):
-            raise SourceError(
-                path,
-                got="columns " + ", ".join(file.schema_arrow.names),
-                wanted=", ".join(SCHEMA.names),
-                remedy=REMEDY,
-            )
-        for group in range(file.num_row_groups):
-            yield from file.read_row_group(group, use_threads=False).to_batches()
+        with parquet.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(SCHEMA):
+                raise SourceError(
+                    path,
+                    got="columns " + ", ".join(file.schema_arrow.names),
+                    wanted=", ".join(SCHEMA.names),
+                    remedy=REMEDY,
+                )
+            yield file
     except (arrow.ArrowException, OSError) as error:
         raise SourceError(
             path, got=f"cannot be read: {error}", wanted="a whole Parquet file", remedy=REMEDY

@@ -33,7 +33,7 @@ from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.types import FinishReason
 
 if TYPE_CHECKING:
-    from codekiln.models.dense import LlamaForCausalLM
+    from codekiln.models.causal import CausalLM
 
 PREFILL_TOKENS = 512  # a prompt is read in chunks of this many ids
 LOCKSTEP_TOKENS = 64  # prompts of one batch differ by at most this many ids
@@ -81,7 +81,7 @@ class Engine:
     """
 
     def __init__(
-        self, model: LlamaForCausalLM, tokenizer: Tokenizer, style: PromptStyle | None = None
+        self, model: CausalLM, tokenizer: Tokenizer, style: PromptStyle | None = None
     ) -> None:
         if tokenizer.vocab_size > model.config.vocab_size:
             raise CheckpointError(

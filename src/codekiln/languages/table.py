@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
+
+from codekiln.types import Span
 
 LanguageKind = Literal["code", "markup", "data", "prose"]
 LISTS = ("v1", "v2")
@@ -110,6 +113,14 @@ def family(language: str) -> str:
     """The language whose dialect this is: "javascript" for "jsx"; itself for most."""
     entry = languages().get(language)
     return entry.family if entry else language
+
+
+def main_language(spans: Iterable[Span]) -> str:
+    """The language with the most text among a document's files; "" without files."""
+    sizes: Counter[str] = Counter()
+    for span in spans:
+        sizes[span.language] += span.end - span.body
+    return min(sizes, key=lambda name: (-sizes[name], name), default="")
 
 
 def detect(path: str, head: str = "") -> Language | None:

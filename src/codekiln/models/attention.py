@@ -4,7 +4,7 @@
 |---|---|---|
 | causal | SDPA | SDPA (flash) |
 | documents kept apart | SDPA, one call a document | varlen attention in bf16/fp16, else a mask |
-| new tokens behind a cache | SDPA; a mask if several new tokens | the same |
+| new tokens behind a cache | SDPA, heads of one key as queries; a mask if several | the same |
 | padded batch | SDPA with a mask | the same |
 
 On a CPU one call a document beats a mask by more than two: a mask pays for all pairs.
@@ -77,28 +77,47 @@ def visibility(
     return Visibility(causal=False, mask=_lower_right(queries, past, device)[None, None])
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility) -> Tensor:
-    """Attention of [batch, heads, queries, head_dim] over [batch, kv_heads, keys, head_dim].
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, seen: Visibility, *, scale: float | None = None
+) -> Tensor:
+    """Attention of [batch, heads, queries, width] over [batch, kv_heads, keys, width].
+
+    Args:
+        value: [batch, kv_heads, keys, v_width]; as wide as a key, or narrower.
+        scale: of the scores; None is 1 / sqrt(width).
 
     Returns:
-        [batch, queries, heads * head_dim].
+        [batch, queries, heads * v_width].
     """
+    batch, _, queries, width = query.shape
+    narrower = width - value.shape[-1]
+    if scale is None:
+        scale = width**-0.5
+    if narrower and queries > 1:
+        # fused kernels want one width: padding beats the plain one by up to five, see benchmarks
+        value = functional.pad(value, (0, narrower))
     with torch.autocast(query.device.type, enabled=False):  # the dtype is the caller's choice
-        return _attend(query, key, value, seen)
+        out = _attend(query, key, value, seen, scale)
+    return out[..., : width - narrower].reshape(batch, queries, -1)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility) -> Tensor:
-    batch, heads, queries, width = query.shape
-    grouped = heads != key.shape[1]
+def _attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility, scale: float) -> Tensor:
+    grouped = query.shape[1] != key.shape[1]
     if seen.offsets is not None:
-        out = _varlen(query, key, value, seen.offsets, grouped)
-    elif seen.lengths:
-        out = _document_by_document(query, key, value, seen.lengths, grouped)
-    else:
-        out = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=seen.mask, is_causal=seen.causal, enable_gqa=grouped
-        ).transpose(1, 2)
-    return out.reshape(batch, queries, heads * width)
+        return _varlen(query, key, value, seen.offsets, scale, grouped)
+    if seen.lengths:
+        return _document_by_document(query, key, value, seen.lengths, scale, grouped)
+    if grouped and not seen.causal:
+        return _heads_as_queries(query, key, value, seen.mask, scale)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=seen.mask,
+        is_causal=seen.causal,
+        scale=scale,
+        enable_gqa=grouped,
+    ).transpose(1, 2)
 
 
 def _documents(ids: Tensor, device: torch.device, dtype: torch.dtype) -> Visibility:
@@ -140,27 +159,59 @@ def _padded(present: Tensor, queries: int, past: int) -> Tensor:
 
 
 def _document_by_document(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], grouped: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+    grouped: bool,
 ) -> Tensor:
     # rows one after another, [1, heads, batch * sequence, head_dim]: views, nothing is copied
     flat = [t.transpose(1, 2).flatten(0, 1).transpose(0, 1)[None] for t in (query, key, value)]
     pieces = zip(*(t.split(lengths, dim=2) for t in flat), strict=True)
     out = [
         functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True, enable_gqa=grouped
+            q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
         ).transpose(1, 2)
         for q, k, v in pieces
     ]
-    return torch.cat(out, dim=1)
+    return torch.cat(out, dim=1).view(query.shape[0], query.shape[2], *out[0].shape[2:])
 
 
-def _varlen(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, grouped: bool) -> Tensor:
+def _heads_as_queries(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+) -> Tensor:
+    """Heads that share a key become further queries of one head: no key is copied for each.
+
+    Four times faster than `enable_gqa` for one query of 16 heads over 2048 latents on a CPU.
+    """
+    batch, heads, queries, width = query.shape
+    shared = key.shape[1]
+    folded = query.reshape(batch, shared, -1, width)
+    if mask is not None:
+        mask = mask.repeat(1, 1, heads // shared, 1)
+    out = functional.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale)
+    return out.view(batch, heads, queries, -1).transpose(1, 2)
+
+
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, scale: float, grouped: bool
+) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (t.transpose(1, 2).flatten(0, 1) for t in (query, key, value))
     longest = query.shape[2]  # no document is longer than its row; the true maximum would wait
     out = varlen_attn(
-        q, k, v, offsets, offsets, longest, longest, window_size=(-1, 0), enable_gqa=grouped
+        q,
+        k,
+        v,
+        offsets,
+        offsets,
+        longest,
+        longest,
+        scale=scale,
+        window_size=(-1, 0),
+        enable_gqa=grouped,
     )
     assert isinstance(out, Tensor)  # a tuple only if asked for more
-    return out
+    return out.view(query.shape[0], longest, *out.shape[1:])

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from codekiln.errors import RecipeError
-from codekiln.models.config import ModelConfig, RopeScaling
+from codekiln.models.config import ModelConfig, config_class
+from codekiln.models.positions import make_scaling
 from codekiln.models.presets import PRESETS
 from codekiln.recipe import Settings
-from codekiln.registry import suggestion
+from codekiln.registry import names, suggestion
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # stands in for the tokenizer's vocabulary while a recipe is validated
 _ANY_VOCABULARY = 4096
+DENSE = "LlamaForCausalLM"
 
 
 class RopeScalingSettings(Settings):
-    """`rope_scaling = { rope_type = "linear", factor = 4.0 }`."""
+    """`rope_scaling = { rope_type = "linear", factor = 4.0 }`, or YaRN with its further keys."""
 
-    rope_type: Literal["linear"] = "linear"
+    rope_type: Literal["linear", "yarn"] = "linear"
     factor: float = Field(ge=1, allow_inf_nan=False)
+    original_max_position_embeddings: Count | None = Field(None, description="yarn: before it")
+    beta_fast: Positive | None = Field(None, description="yarn: default 32")
+    beta_slow: Positive | None = Field(None, description="yarn: default 1")
+    mscale: NotNegative | None = Field(None, description="yarn: default 1")
+    mscale_all_dim: NotNegative | None = Field(None, description="yarn: default 0")
 
 
 class ModelSettings(Settings):
     """The shape of the model. A key that is not given comes from the preset."""
 
     preset: str = Field("tiny-3m", description="one of `codekiln list models`")
+    architecture: str | None = Field(
+        None, description="LlamaForCausalLM (dense) or DeepseekV2ForCausalLM (experts)"
+    )
     vocab_size: Count | None = Field(None, description="default: the tokenizer's")
     hidden_size: Count | None = None
     intermediate_size: Count | None = None
@@ -46,6 +58,25 @@ class ModelSettings(Settings):
     initializer_range: Positive | None = Field(
         None, description="standard deviation of the first weights"
     )
+    kv_lora_rank: Count | None = Field(None, description="experts: width of the latent")
+    q_lora_rank: int | None = Field(
+        None, ge=0, description="experts: of compressed queries; 0 means not compressed"
+    )
+    qk_nope_head_dim: Count | None = Field(None, description="experts: of a head, unturned")
+    qk_rope_head_dim: Count | None = Field(None, description="experts: of a head, turned")
+    v_head_dim: Count | None = Field(None, description="experts: of a head's value")
+    n_routed_experts: Count | None = Field(None, description="experts: to choose from")
+    n_shared_experts: int | None = Field(None, ge=0, description="experts: that all tokens share")
+    num_experts_per_tok: Count | None = Field(None, description="experts: chosen by each token")
+    moe_intermediate_size: Count | None = Field(None, description="experts: width of one")
+    first_k_dense_replace: int | None = Field(None, ge=0, description="experts: dense layers")
+    topk_method: Literal["greedy", "group_limited_greedy"] | None = None
+    n_group: Count | None = Field(None, description="experts: groups (group_limited_greedy)")
+    topk_group: Count | None = Field(None, description="experts: groups that a token may use")
+    norm_topk_prob: bool | None = Field(None, description="experts: weights that sum to 1")
+    routed_scaling_factor: Positive | None = None
+    aux_loss_alpha: NotNegative | None = Field(None, description="experts: of the balance loss")
+    seq_aux: bool | None = Field(None, description="experts: balance within each sequence")
 
     @field_validator("preset")
     @classmethod
@@ -53,6 +84,13 @@ class ModelSettings(Settings):
         if name not in PRESETS:
             hint = suggestion(name, PRESETS)
             raise ValueError("one of " + ", ".join(PRESETS) + (f"; {hint}" if hint else ""))
+        return name
+
+    @field_validator("architecture")
+    @classmethod
+    def _has_code(cls, name: str | None) -> str | None:
+        if name is not None and name not in names("configs"):
+            raise ValueError("one of " + ", ".join(names("configs")))
         return name
 
     @model_validator(mode="after")
@@ -102,7 +140,18 @@ class ModelSettings(Settings):
 
     @staticmethod
     def _config(values: dict[str, Any]) -> ModelConfig:
+        values = dict(values)
+        kind = config_class(values.pop("architecture", DENSE))
+        known = {field.name for field in fields(kind)}
+        foreign = [key for key in values if key not in known]
+        if foreign:
+            raise ValueError(f"{foreign[0]}: {kind.ARCHITECTURE} has no such key")
+        missing = [key for key in kind.REQUIRED if key not in values]
+        if missing:
+            raise ValueError(f"{missing[0]}: {kind.ARCHITECTURE} needs it")
+        if values.get("q_lora_rank") == 0:
+            values["q_lora_rank"] = None
         scaling = values.get("rope_scaling")
         if scaling is not None:
-            scaling = RopeScaling(**scaling) if scaling["factor"] != 1 else None
-        return ModelConfig(**values | {"rope_scaling": scaling})
+            scaling = make_scaling(scaling) if scaling["factor"] != 1 else None
+        return kind(**values | {"rope_scaling": scaling})

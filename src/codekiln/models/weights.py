@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from codekiln.errors import CheckpointError
 from codekiln.log import Progress
+from codekiln.models.causal import CausalLM, build_model
 from codekiln.models.config import ModelConfig
-from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.folder import (
     CONFIG,
     DTYPE_NAMES,
@@ -28,10 +29,10 @@ from codekiln.models.folder import (
 )
 from codekiln.models.tensor_file import write_tensors
 from codekiln.storage import atomic_path
-from codekiln.tokenizer.tokenizer import Tokenizer
 
 MAX_SHARD_BYTES = 2 * 10**9
 SHOWN_PARAMETERS = 200_000_000
+TOKENIZER = "tokenizer.json"
 # files of a tokenizer and of the model's ways, which travel with the weights
 CARRIED = (
     "tokenizer*",
@@ -64,7 +65,7 @@ def load_model(
     *,
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
-) -> LlamaForCausalLM:
+) -> CausalLM:
     """Load a model folder, or the model of a run, tensor by tensor.
 
     Args:
@@ -77,7 +78,7 @@ def load_model(
 
 
 def save_model(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     tokenizer_folder: Path | None,
     folder: Path,
     *,
@@ -96,11 +97,12 @@ def save_model(
         CheckpointError: `folder` holds something else than a model.
     """
     refuse_foreign(folder)
-    state = {name: p.detach() for name, p in model.named_parameters()}  # tied weights come once
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    tensors = ((name, part.of(parameters[part.parameter])) for name, part in model.parts().items())
     with atomic_path(folder) as piece:
         piece.mkdir()
-        _write_config(piece, model.config, dtype or state[EMBEDDINGS].dtype)
-        _write_weights(piece, iter(state.items()), dtype, max_shard_bytes)
+        _write_config(piece, model.config, dtype or parameters[EMBEDDINGS].dtype)
+        _write_weights(piece, tensors, dtype, max_shard_bytes)
         if tokenizer_folder is not None:
             _carry(tokenizer_folder, piece)
         if style is not None:
@@ -116,7 +118,7 @@ def import_hf(
     max_shard_bytes: int = MAX_SHARD_BYTES,
     verify: bool = True,
 ) -> Transfer:
-    """Take a Hugging Face LlamaForCausalLM folder in: check all of it, write it anew.
+    """Take a Hugging Face folder in: check all of it, write it anew.
 
     Memory is bounded by one shard; `verify` loads the result and runs it, which takes the
     whole model's memory.
@@ -149,17 +151,19 @@ def write_model(
     config: ModelConfig,
     tensors: Iterator[tuple[str, Tensor]],
     *,
-    tokenizer: Tokenizer,
-    texts: Mapping[str, str],
     dtype: torch.dtype,
+    add: Callable[[Path], object],
     max_shard_bytes: int = MAX_SHARD_BYTES,
     verify: bool = True,
+    ignored: tuple[str, ...] = (),
 ) -> Transfer:
     """Write a model folder, atomically, from tensors as they come in.
 
     Args:
-        tensors: Hugging Face's names; exactly those of `config`.
-        texts: file name -> content, of what else belongs to the model.
+        tensors: Hugging Face's names, exactly those of `config`, as they are to be stored.
+        dtype: what the configuration says that they are.
+        add: writes what else belongs to the model, its tokenizer above all, into the folder.
+        ignored: names of tensors that the source has and the model does not need.
 
     Raises:
         CheckpointError: `out` holds something else than a model.
@@ -168,10 +172,8 @@ def write_model(
     with atomic_path(out) as piece:
         piece.mkdir()
         _write_config(piece, config, dtype)
-        size = _write_weights(piece, tensors, dtype, max_shard_bytes)
-        tokenizer.save(piece)
-        for name, text in texts.items():
-            (piece / name).write_text(text, encoding="utf-8")
+        size = _write_weights(piece, tensors, None, max_shard_bytes)
+        add(piece)
         if verify:
             _verify(piece)
         files = tuple(sorted(p.name for p in piece.iterdir()))
@@ -181,8 +183,8 @@ def write_model(
         dtype=DTYPE_NAMES[dtype],
         weight_bytes=size,
         files=files,
-        ignored=(),
-        tokenizer=True,
+        ignored=ignored,
+        tokenizer=TOKENIZER in files,
     )
 
 
@@ -220,59 +222,71 @@ def _transfer(
         raise CheckpointError(out, got="source and target are one folder", wanted="another target")
     refuse_foreign(out)
     _check_tokenizer(folder)
-    with atomic_path(out) as piece:
-        piece.mkdir()
-        _write_config(piece, folder.config, dtype or folder.dtype)
-        size = _write_weights(piece, _finite(folder, dtype), dtype, max_shard_bytes)
-        carried = _carry(folder.path, piece)
-        if verify:
-            _verify(piece)
-        files = tuple(sorted(p.name for p in piece.iterdir()))
-    return Transfer(
-        config=folder.config,
-        parameters=folder.config.parameters,
-        dtype=DTYPE_NAMES[dtype or folder.dtype],
-        weight_bytes=size,
-        files=files,
+    return write_model(
+        out,
+        folder.config,
+        _finite(folder, dtype),
+        dtype=dtype or folder.dtype,
+        add=functools.partial(_carry, folder.path),
+        max_shard_bytes=max_shard_bytes,
+        verify=verify,
         ignored=folder.ignored,
-        tokenizer="tokenizer.json" in carried,
     )
 
 
 def _load(
     folder: ModelFolder, *, dtype: torch.dtype | None, device: torch.device | str
-) -> LlamaForCausalLM:
+) -> CausalLM:
     with torch.device("meta"):
-        model = LlamaForCausalLM(folder.config)
-    with _progress("loading", folder) as progress:
+        model = build_model(folder.config)
+    parts, made = model.parts(), {}
+    with progress_of(f"loading {folder.path.name}", folder.config) as progress:
         for name, tensor in folder.read():
-            module, _, leaf = name.rpartition(".")
-            value = torch.nn.Parameter(tensor.to(device=device, dtype=dtype or tensor.dtype))
-            setattr(model.get_submodule(module), leaf, value)
+            part = parts[name]
+            if part.parameter not in made:
+                kept = dtype or tensor.dtype
+                made[part.parameter] = _new_parameter(model, part.parameter, kept, device)
+            part.of(made[part.parameter]).copy_(tensor)
             progress.advance(tensor.numel())
     model.tie_weights()
     return model
 
 
+def _new_parameter(
+    model: CausalLM, name: str, dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
+    """Put memory in the place of a parameter on the meta device; the tensor to be filled."""
+    module, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(module)
+    value = torch.empty(getattr(owner, leaf).shape, dtype=dtype, device=device)
+    setattr(owner, leaf, torch.nn.Parameter(value))
+    return value
+
+
 def _finite(folder: ModelFolder, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
     """All tensors in their new dtype; large values may become infinite in float16."""
-    with _progress("copying", folder) as progress:
+    with progress_of(f"copying {folder.path.name}", folder.config) as progress:
         for name, stored in folder.read():
             tensor = stored.to(dtype or stored.dtype)
-            bad = tensor.numel() - int(torch.isfinite(tensor).sum())
-            if bad:
-                raise CheckpointError(
-                    f"{folder.tensors[name].file} {name}",
-                    got=f"{bad} of {tensor.numel()} values are NaN or infinite "
-                    f"as {DTYPE_NAMES[tensor.dtype]}",
-                    wanted="finite weights",
-                )
+            require_finite(tensor, f"{folder.tensors[name].file} {name}")
             progress.advance(tensor.numel())
             yield name, tensor
 
 
-def _progress(title: str, folder: ModelFolder) -> contextlib.AbstractContextManager[Progress]:
-    return progress_of(f"{title} {folder.path.name}", folder.config)
+def require_finite(tensor: Tensor, where: str) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        CheckpointError: NaN or infinite values.
+    """
+    bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+    if bad:
+        raise CheckpointError(
+            where,
+            got=f"{bad} of {tensor.numel()} values are NaN or infinite "
+            f"as {DTYPE_NAMES[tensor.dtype]}",
+            wanted="finite weights",
+        )
 
 
 def progress_of(title: str, config: ModelConfig) -> contextlib.AbstractContextManager[Progress]:
@@ -329,15 +343,13 @@ def _shards(
     yield batch
 
 
-def _carry(source: Path, target: Path) -> list[str]:
-    files = [p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()]
-    for file in files:
+def _carry(source: Path, target: Path) -> None:
+    for file in (p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()):
         shutil.copyfile(file, target / file.name)
-    return [file.name for file in files]
 
 
 def _check_tokenizer(folder: ModelFolder) -> None:
-    file = folder.path / "tokenizer.json"
+    file = folder.path / TOKENIZER
     if not file.is_file():
         return
     try:

@@ -1,13 +1,14 @@
 """Batches out of shards. The loader holds no place: the caller holds a cursor, and gives it.
 
-The documents of all shards stand one behind the other as one stream. Sequence i is the
-`sequence_length` + 1 ids from `i * sequence_length` on, so that each id but the first is a target
-once an epoch. Each epoch has its own seeded order. What is left over at the end, less than a
-sequence of ids and less than a batch of sequences, is passed over.
+A pass over the data (an epoch) reads the documents that `sampling.py` says, made into sequences by
+`layout.py`, in a seeded order of its own. What is left over at its end, less than a batch of
+sequences, is passed over. Everything follows from the cursor and the seed. The layout of one pass
+is kept: where passes read different documents, the first batch of each pass makes a new one.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,10 +18,14 @@ from numpy.typing import NDArray
 from codekiln.errors import ShardError
 from codekiln.tokens.batch import IGNORED, Batch
 from codekiln.tokens.cursor import Cursor
+from codekiln.tokens.layout import Layout, lay_out
 from codekiln.tokens.permutation import permuted
+from codekiln.tokens.sampling import Documents, Sampling
+from codekiln.tokens.settings import Packing
 from codekiln.tokens.shards import Shard
 
 Matrix = NDArray[np.int64]
+_MOST_EMPTY = 1000  # passes without a batch, one after the other: there will be none
 
 
 class Loader:
@@ -32,6 +37,13 @@ class Loader:
         batch_size: sequences in a batch.
         seed: of the order.
         restart_positions: positions count from each document's start in the sequence.
+        packing: how documents become sequences.
+        pad_id: what fills up sequences that are not full.
+        sampling: of these shards' documents; without it, each pass reads each of them once.
+
+    Attributes:
+        epoch_sequences: in the first pass. Where passes read different documents, later ones may
+            have a few more or less; `sequences_in` says.
 
     Raises:
         ShardError: when an epoch is shorter than one batch, or the shards don't belong together.
@@ -45,48 +57,76 @@ class Loader:
         batch_size: int,
         seed: int,
         restart_positions: bool = True,
+        packing: Packing = "concatenate",
+        pad_id: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
         for shard in shards:
             shard.check_tokenizer(shards[0].tokenizer_sha256)
         self.sequence_length, self.batch_size, self.seed = sequence_length, batch_size, seed
-        self.restart_positions = restart_positions
+        self.restart_positions, self.packing, self.pad_id = restart_positions, packing, pad_id
         self._shards = list(shards)
+        self._tokens = [np.asarray(shard.tokens) for shard in shards]  # a memmap is slow to slice
+        self._offsets = np.cumsum([0, *map(len, self._tokens)]).tolist()
         self._vocab_size = shards[0].vocab_size if shards else 0
-        # where each shard and each document starts in the stream
-        self._offsets = np.cumsum([0, *(len(shard.tokens) for shard in shards)], dtype=np.int64)
-        self._starts = np.concatenate(
-            [shard.starts[:-1] + at for shard, at in zip(shards, self._offsets, strict=False)]
-            or [np.empty(0, dtype=np.int64)]
-        )
-        tokens = int(self._offsets[-1])
-        self.epoch_sequences = max(tokens - 1, 0) // sequence_length
+        self._sampling = sampling
+        self._documents = sampling.documents if sampling else Documents.of(shards)
+        self._same = sampling is None or sampling.same
+        self._layout: tuple[int, Layout] | None = None
+        self.epoch_sequences = self.sequences_in(0)
         self.batches_per_epoch = self.epoch_sequences // batch_size
         if not self.batches_per_epoch:
-            raise ShardError(
-                shards[0].prefix.parent if shards else "token shards",
-                got=f"{tokens:,} tokens: {self.epoch_sequences:,} sequences of {sequence_length:,}",
-                wanted=f"at least one batch of {batch_size:,} sequences",
-                remedy="give more text, or a smaller tokens.sequence_length or batch",
-            )
+            raise self._too_short()
+
+    def sequences_in(self, epoch: int) -> int:
+        """Sequences in a pass; the last ones, less than a batch, are passed over."""
+        return self.layout(epoch).sequences
+
+    def layout(self, epoch: int) -> Layout:
+        """The sequences of a pass."""
+        number = 0 if self._same else epoch
+        if self._layout is None or self._layout[0] != number:
+            self._layout = None  # two at a time would need twice the memory
+            rounds = self._sampling.rounds(number) if self._sampling else None
+            made = lay_out(self.packing, self._documents.starts, self.sequence_length, rounds)
+            self._layout = number, made
+        return self._layout[1]
 
     def batch(self, cursor: Cursor) -> tuple[Batch, Cursor]:
-        """The batch at `cursor`, and the cursor behind it."""
-        if cursor.index < 0 or cursor.index + self.batch_size > self.epoch_sequences:
+        """The batch at `cursor`, and the cursor behind it.
+
+        Raises:
+            ShardError: when no pass from here on fills a batch.
+        """
+        if cursor.index < 0:
             cursor = Cursor(epoch=cursor.epoch + 1, index=0)
+        last = cursor.epoch + _MOST_EMPTY
+        while cursor.index + self.batch_size > self.sequences_in(cursor.epoch):
+            cursor = Cursor(epoch=cursor.epoch + 1, index=0)
+            if cursor.epoch > last:
+                raise self._too_short()
         places = np.arange(cursor.index, cursor.index + self.batch_size, dtype=np.int64)
-        chosen = permuted(places, self.epoch_sequences, seed=self.seed, epoch=cursor.epoch)
+        total = self.sequences_in(cursor.epoch)
+        chosen = permuted(places, total, seed=self.seed, epoch=cursor.epoch)
         batch = self.sequences_at(chosen, cursor)
         return batch, Cursor(epoch=cursor.epoch, index=cursor.index + self.batch_size)
 
     def sequences_at(self, numbers: NDArray[np.int64], cursor: Cursor) -> Batch:
-        """The sequences with these numbers, in stream order, as a batch."""
-        width = self.sequence_length + 1
+        """The sequences with these numbers in the layout of the cursor's pass, as a batch."""
+        layout, width = self.layout(cursor.epoch), self.sequence_length + 1
         ids = np.empty((len(numbers), width), dtype=np.int64)
         first = np.zeros((len(numbers), width), dtype=bool)  # a document's first id
-        for row, start in enumerate(numbers * self.sequence_length):
-            self._read(start, ids[row])
-            low, high = np.searchsorted(self._starts, (start, start + width))
-            first[row, self._starts[low:high] - start] = True
+        ends = []
+        for row, number in enumerate(numbers.tolist()):
+            pieces, heads = layout.row(number)
+            first[row, heads] = True
+            end = 0
+            for start, length in pieces:
+                self._read(start, ids[row, end : end + length])
+                end += length
+            if end < width:  # padding is a document of its own
+                ids[row, end:], first[row, end] = self.pad_id, True
+            ends.append(end)
         if ids.max() >= self._vocab_size:
             raise ShardError(
                 self._shards[0].prefix.parent,
@@ -95,6 +135,8 @@ class Loader:
                 remedy="pack the tokens again",
             )
         targets = np.where(first[:, 1:], IGNORED, ids[:, 1:])
+        for row, end in enumerate(ends):
+            targets[row, end - 1 :] = IGNORED
         documents, positions = self._structure(first[:, :-1])
         return Batch(
             tokens=torch.from_numpy(ids[:, :-1].copy()),
@@ -103,6 +145,41 @@ class Loader:
             document_ids=torch.from_numpy(documents),
             cursor=cursor,
         )
+
+    def passes(self, cursor: Cursor) -> dict[str, float]:
+        """How often each source has been read once the loader stands at `cursor`, exactly.
+
+        Targets given, over the targets that the source's documents have. Where passes read
+        different documents, the layout of each pass up to here is made again.
+        """
+        codes = self._documents.codes
+        read = np.zeros(len(self._documents.sources))
+        times = np.zeros(0, dtype=np.int64)
+        for epoch in range(cursor.epoch + 1):
+            given, last = self._given(epoch, cursor), epoch == cursor.epoch
+            times = times + given if len(times) else given
+            if last or not self._same:
+                documents, targets = self.layout(epoch).targets(times)
+                read += np.bincount(codes[documents], weights=targets, minlength=len(read))
+                times = times[:0]
+        wanted = np.bincount(codes, weights=np.diff(self._documents.starts) - 1)
+        return {
+            source.label: float(count / size)
+            for source, count, size in zip(self._documents.sources, read, wanted, strict=True)
+            if size
+        }
+
+    def _given(self, epoch: int, cursor: Cursor) -> NDArray[np.int64]:
+        """How often each sequence of a pass was given before `cursor`, which stands in it or later.
+
+        int64 [sequences].
+        """
+        total = self.sequences_in(epoch)
+        stop = cursor.index if epoch == cursor.epoch else total - total % self.batch_size
+        times = np.ones(total, dtype=np.int64)
+        left = np.arange(stop, total, dtype=np.int64)
+        times[permuted(left, total, seed=self.seed, epoch=epoch)] = 0
+        return times
 
     def _structure(self, first: NDArray[np.bool_]) -> tuple[Matrix, Matrix]:
         """(document ids, positions) of sequences in which `first` marks documents' first ids."""
@@ -116,11 +193,21 @@ class Loader:
 
     def _read(self, start: int, row: NDArray[np.int64]) -> None:
         """Fill `row` with the ids of the stream from `start` on, across shards."""
-        shard = int(np.searchsorted(self._offsets, start, side="right")) - 1
+        shard = bisect_right(self._offsets, start) - 1
         done = 0
         while done < len(row):
             at = start + done - self._offsets[shard]
-            piece = self._shards[shard].tokens[at : at + len(row) - done]
+            piece = self._tokens[shard][at : at + len(row) - done]
             row[done : done + len(piece)] = piece
             done += len(piece)
             shard += 1
+
+    def _too_short(self) -> ShardError:
+        tokens = self._offsets[-1]
+        return ShardError(
+            self._shards[0].prefix.parent if self._shards else "token shards",
+            got=f"{tokens:,} tokens: {self.epoch_sequences:,} sequences of "
+            f"{self.sequence_length:,}",
+            wanted=f"at least one batch of {self.batch_size:,} sequences",
+            remedy="give more text, or a smaller tokens.sequence_length or batch",
+        )

@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
@@ -31,14 +32,16 @@ from codekiln.storage import (
 )
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.encode import Encoded, encode_documents
+from codekiln.tokens.packing_report import PackingReport, packing_report
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard, ShardWriter, files_of
+from codekiln.tokens.sources import Source
 from codekiln.types import Document
 
 SPLITS = ("train", "held_out")
 REPORT_FILE = "report.json"
 _SHAPING = {"fim_rate", "fim_order", "spm_rate"}  # sequences are cut when they are read
-_FORMAT = 1  # raise it when the same documents would give other ids
+_FORMAT = 2  # raise it when the same documents would give other files
 
 _WORTH_PROCESSES_BYTES = 4_000_000  # Parquet; less is packed before other processes are up
 
@@ -81,9 +84,13 @@ class SplitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackReport:
-    """What `pack` did: one report a split, and how many Parquet files were packed just now."""
+    """What `pack` did: one report a split, and how many Parquet files were packed just now.
+
+    `sequences`: what the training documents become when they are read.
+    """
 
     splits: dict[str, SplitReport]
+    sequences: PackingReport
     packed: int
     resumed: int
 
@@ -165,9 +172,15 @@ def _pack(
     if jobs:
         (out / REPORT_FILE).unlink(missing_ok=True)
         manifest.discard(*(_piece(job.number) for job in jobs))
-    for number, splits in _run(jobs, process_count(processes), len(sources)):
-        manifest.add(_piece(number), source=every[number].source_sha256, splits=splits)
-    return _finish(manifest, out, len(sources), packed=len(jobs))
+    for number, packed in _run(jobs, process_count(processes), len(sources)):
+        manifest.add(_piece(number), source=every[number].source_sha256, splits=packed)
+    splits = _finish(manifest, out, len(sources))
+    # not made from what was packed alone, but from settings that may change without packing again
+    sequences = packing_report(open_shards(out, "train"), settings, seed=seed)
+    write_json(out / REPORT_FILE, _report(splits) | {"sequences": asdict(sequences)})
+    return PackReport(
+        splits=splits, sequences=sequences, packed=len(jobs), resumed=len(sources) - len(jobs)
+    )
 
 
 def open_shards(folder: Path, split: str, tokenizer_sha256: str | None = None) -> list[Shard]:
@@ -239,7 +252,7 @@ def _sweep(out: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _finish(manifest: Manifest, out: Path, count: int, *, packed: int) -> PackReport:
+def _finish(manifest: Manifest, out: Path, count: int) -> dict[str, SplitReport]:
     splits = {}
     for split in SPLITS:
         rows = [manifest[_piece(number)]["splits"].get(split) for number in range(count)]
@@ -256,18 +269,19 @@ def _finish(manifest: Manifest, out: Path, count: int, *, packed: int) -> PackRe
     for split in SPLITS:  # shards of Parquet files that are gone
         for path in set(out.glob(f"{split}-*")) - kept:
             path.unlink()
-    write_json(
-        out / REPORT_FILE,
-        {
-            name: {
-                **asdict(split),
-                "bytes_per_token": split.bytes_per_token,
-                "fim_share": split.fim_share,
-            }
-            for name, split in splits.items()
-        },
-    )
-    return PackReport(splits=splits, packed=packed, resumed=count - packed)
+    write_json(out / REPORT_FILE, _report(splits))
+    return splits
+
+
+def _report(splits: dict[str, SplitReport]) -> dict[str, Any]:
+    return {
+        name: {
+            **asdict(split),
+            "bytes_per_token": split.bytes_per_token,
+            "fim_share": split.fim_share,
+        }
+        for name, split in splits.items()
+    }
 
 
 def _run(jobs: Sequence[_Job], processes: int, total: int) -> Iterator[tuple[int, Splits]]:
@@ -346,10 +360,14 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
         documents = iter(job.read(job.source, split))
         first = next(documents, None)
         if first is not None:
+            sources: deque[Source] = deque()  # of the documents that are read but not yet encoded
             encoded = encode_documents(
-                itertools.chain([first], documents), tokenizer, settings, seed=job.seed
+                _noted(itertools.chain([first], documents), sources),
+                tokenizer,
+                settings,
+                seed=job.seed,
             )
-            report = _write_shard(job, split, settings, _watched(encoded, counts, show))
+            report = _write_shard(job, split, settings, _watched(encoded, counts, show), sources)
             splits[split] = asdict(report)
     return splits
 
@@ -373,6 +391,12 @@ def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
     }
 
 
+def _noted(documents: Iterable[Document], sources: deque[Source]) -> Iterator[Document]:
+    for document in documents:
+        sources.append(Source.of(document))
+        yield document
+
+
 def _watched(
     encoded: Iterable[Encoded], counts: _Counts, show: Callable[[], None]
 ) -> Iterator[Encoded]:
@@ -383,14 +407,19 @@ def _watched(
 
 
 def _write_shard(
-    job: _Job, split: str, settings: TokensSettings, encoded: Iterable[Encoded]
+    job: _Job,
+    split: str,
+    settings: TokensSettings,
+    encoded: Iterable[Encoded],
+    sources: deque[Source],
 ) -> SplitReport:
     name = f"{split}-{_piece(job.number)}"
     facts = _facts(job, split, settings)
     files = fim_files = documents = text_bytes = 0
     with ShardWriter(job.out / name, vocab_size=job.vocab_size, facts=facts) as writer:
         for document in encoded:
-            writer.add(document.ids, text_bytes=document.text_bytes)
+            source = sources.popleft()
+            writer.add(document.ids, text_bytes=document.text_bytes, source=source)
             documents += 1
             files += document.files
             fim_files += document.fim_files

@@ -19,7 +19,7 @@ _MASK = 2**64 - 1
 def permuted(places: NDArray[np.int64], size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """The values at `places` of the shuffle of 0 … size-1 that belongs to (seed, epoch)."""
     half = max((size - 1).bit_length() + 1, 2) // 2
-    start = int(_mixed(np.array([seed ^ (epoch * _STEP & _MASK)], dtype=np.uint64))[0])
+    start = int(mixed(np.array([seed ^ (epoch * _STEP & _MASK)], dtype=np.uint64))[0])
     keys = np.array([(start + i * _STEP) & _MASK for i in range(_ROUNDS)], dtype=np.uint64)
     values = _network(places.astype(np.uint64), half, keys)
     while (outside := values >= size).any():
@@ -31,12 +31,12 @@ def _network(values: NDArray[np.uint64], half: int, keys: NDArray[np.uint64]) ->
     shift, mask = np.uint64(half), np.uint64(2**half - 1)
     left, right = values >> shift, values & mask
     for key in keys:
-        left, right = right, left ^ (_mixed(right + key) & mask)
+        left, right = right, left ^ (mixed(right + key) & mask)
     return (left << shift) | right
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Every bit of the input moves every bit of the output (the finaliser of SplitMix64)."""
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes of numbers, uint64: each bit moves every bit (the finaliser of SplitMix64)."""
     values = (values ^ (values >> np.uint64(30))) * _MULTIPLIERS[0]
     values = (values ^ (values >> np.uint64(27))) * _MULTIPLIERS[1]
     return values ^ (values >> np.uint64(31))

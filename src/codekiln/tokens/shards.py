@@ -11,9 +11,10 @@ The data file holds the ids of all sequences, one after the other, in one intege
     int64[n]  where each sequence starts in the data file, in bytes
     int64[m]  the sequences at which documents start, and n at the end
 
-All little-endian. Here a document is one sequence, so m = n + 1. Two files of ours stand beside:
+All little-endian. Here a document is one sequence, so m = n + 1. Three files of ours stand beside:
 `<prefix>.bytes.npy`, int64 [n], UTF-8 bytes of each document's text (so that bits per byte is
-exact over any run of documents), and `<prefix>.json`, what the shard was made from. That one is
+exact over any run of documents), `<prefix>.sources.npy`, uint16 [n], the number of each document's
+source, and `<prefix>.json`, what the shard was made from and the sources by number. That one is
 written last.
 """
 
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from codekiln.errors import ShardError
 from codekiln.storage import atomic_path
+from codekiln.tokens.sources import CODE, Source
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -47,6 +49,7 @@ _TYPES: dict[int, Any] = {
 }
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
 _LONGEST = 2**31 - 1
+_MOST_SOURCES = 2**16
 _REMEDY = "pack the tokens again"
 
 
@@ -57,7 +60,8 @@ def dtype_for(vocab_size: int) -> np.dtype[Any]:
 
 def files_of(prefix: Path) -> list[Path]:
     """All files of the shard `prefix`, in the order in which they are put in place."""
-    return [Path(f"{prefix}{suffix}") for suffix in (".bin", ".idx", ".bytes.npy", ".json")]
+    suffixes = (".bin", ".idx", ".bytes.npy", ".sources.npy", ".json")
+    return [Path(f"{prefix}{suffix}") for suffix in suffixes]
 
 
 class ShardWriter:
@@ -77,6 +81,8 @@ class ShardWriter:
         self.dtype = dtype_for(vocab_size)
         self.tokens = 0
         self._sizes, self._bytes = array("i"), array("q")
+        self._sources: dict[Source, int] = {}
+        self._source_codes = array("H")
         self._stack = contextlib.ExitStack()
         self._paths: list[Path] = []
         self._data: IO[bytes]
@@ -88,7 +94,9 @@ class ShardWriter:
         self._data = self._stack.enter_context(self._paths[0].open("wb"))
         return self
 
-    def add(self, ids: NDArray[Any] | Sequence[int], *, text_bytes: int) -> None:
+    def add(
+        self, ids: NDArray[Any] | Sequence[int], *, text_bytes: int, source: Source = CODE
+    ) -> None:
         """Append one document."""
         values = np.asarray(ids)
         if not 0 < len(values) <= _LONGEST:
@@ -101,10 +109,22 @@ class ShardWriter:
                 wanted=f"ids from 0 to {self.vocab_size - 1}",
                 remedy="pack with the tokenizer that made the ids",
             )
+        code = self._source_code(source)
         self._data.write(values.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
         self._sizes.append(len(values))
         self._bytes.append(text_bytes)
+        self._source_codes.append(code)
         self.tokens += len(values)
+
+    def _source_code(self, source: Source) -> int:
+        if source not in self._sources and len(self._sources) == _MOST_SOURCES:
+            raise ShardError(
+                self.prefix,
+                got=f"more than {_MOST_SOURCES:,} sources in one shard",
+                wanted="fewer",
+                remedy="give the texts as fewer locations (corpus.text)",
+            )
+        return self._sources.setdefault(source, len(self._sources))
 
     def __exit__(
         self,
@@ -122,18 +142,21 @@ class ShardWriter:
         ends = np.cumsum(sizes, dtype=np.int64) * self.dtype.itemsize
         pointers = np.concatenate([[0], ends])[: len(sizes)]
         head = _HEAD.pack(MAGIC, VERSION, _CODES[self.dtype], len(sizes), len(sizes) + 1)
-        _, index, text_bytes, sidecar = self._paths
+        _, index, text_bytes, sources, sidecar = self._paths
         with index.open("wb") as file:
             file.write(head + sizes.astype("<i4").tobytes() + pointers.astype("<i8").tobytes())
             file.write(np.arange(len(sizes) + 1, dtype="<i8").tobytes())
         with text_bytes.open("wb") as file:
             np.save(file, np.frombuffer(self._bytes, dtype=np.int64))
+        with sources.open("wb") as file:
+            np.save(file, np.frombuffer(self._source_codes, dtype=np.uint16))
         facts = {
             **self.facts,
             "vocab_size": self.vocab_size,
             "documents": len(sizes),
             "tokens": self.tokens,
             "bytes": sum(self._bytes),
+            "sources": [source.to_json() for source in self._sources],
         }
         sidecar.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -145,6 +168,7 @@ class Shard:
         tokens: all ids, one document behind the other.
         starts: int64 [documents + 1], where each document starts in `tokens`.
         text_bytes: int64 [documents], UTF-8 bytes of each document's text.
+        source_codes: uint16 [documents], each document's place in `sources`.
         facts: the sidecar.
 
     Raises:
@@ -153,7 +177,7 @@ class Shard:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
-        data, index, text_bytes, sidecar = files_of(prefix)
+        data, index, text_bytes, source_codes, sidecar = files_of(prefix)
         self.facts = _read_sidecar(sidecar)
         self.vocab_size = int(self.facts["vocab_size"])
         self.tokenizer_sha256 = str(self.facts["tokenizer_sha256"])
@@ -164,7 +188,16 @@ class Shard:
         self.tokens: NDArray[Any] = (
             np.empty(0, dtype) if empty else np.memmap(data, dtype=dtype, mode="r")
         )
-        self.text_bytes = _read_text_bytes(text_bytes, len(sizes))
+        self.text_bytes = _read_numbers(text_bytes, len(sizes), np.int64)
+        self.sources = tuple(Source.from_json(value) for value in self.facts["sources"])
+        self.source_codes = _read_numbers(source_codes, len(sizes), np.uint16)
+        if len(sizes) and self.source_codes.max() >= len(self.sources):
+            raise ShardError(
+                source_codes,
+                got=f"source {self.source_codes.max()}",
+                wanted=f"one of the {len(self.sources)} of {sidecar.name}",
+                remedy=_REMEDY,
+            )
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -192,7 +225,7 @@ class Shard:
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        int(facts["vocab_size"]), str(facts["tokenizer_sha256"])
+        int(facts["vocab_size"]), str(facts["tokenizer_sha256"]), list(facts["sources"])
     except FileNotFoundError:
         raise ShardError(path, got="no such file", wanted="a shard", remedy=_REMEDY) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -227,14 +260,18 @@ def _read_index(path: Path) -> tuple[np.dtype[Any], NDArray[np.int32]]:
     return dtype, sizes
 
 
-def _read_text_bytes(path: Path, documents: int) -> NDArray[np.int64]:
+def _read_numbers(path: Path, documents: int, kind: type[Any]) -> NDArray[Any]:
+    """One number a document."""
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ShardError(path, got=f"unreadable ({error})", remedy=_REMEDY) from error
-    if values.shape != (documents,) or values.dtype != np.int64:
+    if values.shape != (documents,) or values.dtype != kind:
         raise ShardError(
-            path, got=f"{values.shape} numbers", wanted=f"one a document ({documents})"
+            path,
+            got=f"{values.dtype} {values.shape}",
+            wanted=f"{np.dtype(kind)} ({documents},), one a document",
+            remedy=_REMEDY,
         )
     return np.asarray(values)
 

@@ -11,8 +11,8 @@ import torch
 
 from codekiln.errors import CheckpointError, RecipeError, UserError
 from codekiln.log import logger
+from codekiln.models.causal import build_model
 from codekiln.models.config import ModelConfig
-from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings
 from codekiln.storage import fingerprint, read_json, write_json
@@ -53,7 +53,7 @@ def new_stepper(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str
     The weights are drawn on the CPU, so that a run on a GPU begins with the same ones.
     """
     generator = torch.Generator().manual_seed(recipe.table(RunSettings).seed)
-    model = LlamaForCausalLM(model_config(recipe, inputs), generator)
+    model = build_model(model_config(recipe, inputs), generator)
     model.to(device).train()
     optimizer_settings = recipe.table(OptimizerSettings)
     settings = recipe.table(TrainingSettings)

@@ -16,6 +16,7 @@ from codekiln.storage import fingerprint, read_json
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.loader import Loader
 from codekiln.tokens.pack import REPORT_FILE, open_shards
+from codekiln.tokens.sampling import Documents, Sampling
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard
 from codekiln.training.evaluate import choose_documents
@@ -61,6 +62,7 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
 
     Raises:
         ShardError: no tokens, damaged ones, or those of another tokenizer.
+        RecipeError: weights or shares that the documents cannot have.
         TokenizerError: no tokenizer.
     """
     folder = directory / "tokens"
@@ -82,6 +84,9 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
         batch_size=training.batch_size,
         seed=run.seed,
         restart_positions=tokens.restart_positions,
+        packing=tokens.packing,
+        pad_id=tokenizer.special.pad,
+        sampling=Sampling(Documents.of(shards), tokens, seed=run.seed),
     )
     held_out = _held_out(folder, tokenizer.sha256, training.evaluate_tokens)
     return Inputs(

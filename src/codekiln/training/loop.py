@@ -26,11 +26,12 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
 from codekiln.log import MetricsFile, Progress, human_count, logger
-from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.causal import CausalLM
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
+from codekiln.tokens.packing_report import passes_line
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
 from codekiln.training.build import make_plan, new_stepper
@@ -69,7 +70,7 @@ class EvaluationPoint:
     total_steps: int
     tokens: int
     directory: Path
-    model: LlamaForCausalLM
+    model: CausalLM
     held_out: HeldOutLoss | None
 
 
@@ -186,6 +187,8 @@ class _Run:
             if self.state.step == 0:
                 self._evaluate()
             status = self._steps(stop)
+            passes = self.inputs.loader.passes(Cursor(**self.state.cursor))
+            logger.info("passes over the data so far: %s", passes_line(passes))
             model = self.directory / "model"
             if status == "finished":
                 self._save_model(model)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.causal import CausalLM
 from codekiln.tokens.batch import IGNORED, Batch
 from codekiln.training.device import autocast
 from codekiln.training.optim import set_learning_rate
@@ -40,7 +40,7 @@ class Stepper:
 
     def __init__(
         self,
-        model: LlamaForCausalLM,
+        model: CausalLM,
         optimizer: torch.optim.Optimizer,
         *,
         dtype: str,

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codekiln.corpus.mixture.mix import Columns, Mixture, id_keys, main_language, mix
+from codekiln.corpus.mixture.mix import Columns, Mixture, id_keys, mix
 from codekiln.corpus.mixture.settings import PRESETS, MixtureSettings
 from codekiln.errors import UserError
-from codekiln.types import Span
 
 COMPONENTS = ("code", "english", "chinese")
 LANGUAGES = ("c", "python")
@@ -242,15 +241,6 @@ def test_keys_are_the_hash_of_the_id() -> None:
     assert id_keys(["a", "b"]).tolist() == id_keys(["a"]).tolist() + id_keys(["b"]).tolist()
     assert len(set(id_keys(map(str, range(1000))).tolist())) == 1000
     assert id_keys([]).dtype == np.uint64
-
-
-def test_main_language_is_the_one_with_the_most_text() -> None:
-    def span(language: str, size: int) -> Span:
-        return Span(path="p", language=language, start=0, body=5, end=5 + size)
-
-    assert main_language([span("c", 5), span("python", 4), span("c", 1)]) == "c"
-    assert main_language([span("python", 5), span("c", 5)]) == "c"
-    assert main_language([]) == ""
 
 
 def test_types_and_bounds() -> None:

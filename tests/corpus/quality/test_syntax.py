@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from codekiln.corpus.quality import parse as parsing
 from codekiln.corpus.quality import syntax as checking
-from codekiln.corpus.quality.grammars import grammar_of, grammars, installed
 from codekiln.corpus.quality.parse import CRASHED, GIVEN_UP, PYTHON_2, UNKNOWN, Syntax, parse
-from codekiln.corpus.quality.syntax import SyntaxChecker, limit_of, versions
+from codekiln.corpus.quality.syntax import SyntaxChecker, limit_of
 from codekiln.errors import CodekilnError
+from codekiln.languages import grammars as table
+from codekiln.languages import trees
+from codekiln.languages.grammars import grammar_of, grammars, installed, versions
 
 pytest.importorskip("tree_sitter")
 pytest.importorskip("tree_sitter_python")
@@ -211,8 +212,8 @@ def test_after_a_real_crash_the_next_file_is_checked():
 def test_too_many_steps_are_given_up(monkeypatch):
     text = b"x = [" + b"1, " * 20_000 + b"]\n"
     assert parse(text, "python") == Syntax(0.0)
-    monkeypatch.setattr(parsing, "MOST_STEPS", 10)
-    monkeypatch.setattr(parsing, "STEPS_PER_BYTE", 0)
+    monkeypatch.setattr(trees, "MOST_STEPS", 10)
+    monkeypatch.setattr(trees, "STEPS_PER_BYTE", 0)
     assert parse(text, "python") == Syntax(None, GIVEN_UP)
     assert parse(b"x = 1\n", "python") == Syntax(0.0)  # the parser starts afresh
 
@@ -224,7 +225,8 @@ def test_time_is_linear_in_hostile_depth():
 
 
 def test_without_a_grammar_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(checking, "installed", lambda name: False)
+    for module in (checking, table):
+        monkeypatch.setattr(module, "installed", lambda name: False)
     with SyntaxChecker() as checker:
         assert checker.check(b"x = (\n", "python") == UNKNOWN
     assert versions() == {}

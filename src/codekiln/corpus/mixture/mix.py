@@ -22,7 +22,6 @@ size, shows a cap), §5; DeepSeek-Coder-V2 §2, §3.4 (long documents upsampled)
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +31,6 @@ import numpy.typing as npt
 
 from codekiln.corpus.mixture.settings import MixtureSettings
 from codekiln.errors import UserError
-from codekiln.types import Span
 
 CODE = "code"
 _CAPS, _SHARES = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -113,14 +111,6 @@ def id_keys(ids: Iterable[str]) -> Keys:
     """Hashes of documents' ids, uint64 [n]."""
     digests = b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def main_language(spans: Iterable[Span]) -> str:
-    """The language with the most text among a document's files; "" without files."""
-    sizes: Counter[str] = Counter()
-    for span in spans:
-        sizes[span.language] += span.end - span.body
-    return min(sizes, key=lambda name: (-sizes[name], name), default="")
 
 
 def mix(columns: Columns, settings: MixtureSettings) -> Mixture:

@@ -13,7 +13,8 @@ from codekiln.corpus.quality.judge import Assessment, judge
 from codekiln.corpus.quality.parse import COMPILED, UNKNOWN, Syntax
 from codekiln.corpus.quality.settings import QualitySettings
 from codekiln.corpus.quality.signals import File, batches, measure_files
-from codekiln.corpus.quality.syntax import SyntaxChecker, versions
+from codekiln.corpus.quality.syntax import SyntaxChecker
+from codekiln.languages.grammars import versions
 from codekiln.log import logger
 from codekiln.types import SourceFile
 

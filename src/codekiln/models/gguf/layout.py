@@ -7,12 +7,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from codekiln.errors import CheckpointError
-from codekiln.models.config import ModelConfig, RopeScaling
-from codekiln.models.dense import LlamaForCausalLM
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.positions import LinearScaling
 
 ARCHITECTURE = "llama"
 OUTPUT = "output.weight"
@@ -58,14 +57,7 @@ def gguf_name(name: str) -> str:
     return f"blk.{layer[1]}.{_LAYER[layer[2]]}.weight" if layer else _TOP[name]
 
 
-def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Hugging Face's name -> shape of every tensor of a model."""
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-
-
-def interleaved(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
+def interleaved(name: str, tensor: Tensor, config: LlamaConfig) -> Tensor:
     """Rows of queries and keys for llama.cpp, which turns the pairs (2i, 2i + 1) of a head.
 
     Here, as in transformers, the pairs are (i, i + head_dim / 2). Other tensors stay as they are.
@@ -76,7 +68,7 @@ def interleaved(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
     return tensor.view(heads, 2, -1, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
 
 
-def halved(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
+def halved(name: str, tensor: Tensor, config: LlamaConfig) -> Tensor:
     """The inverse of `interleaved`."""
     heads = _heads(name, config)
     if not heads:
@@ -84,14 +76,18 @@ def halved(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
     return tensor.view(heads, -1, 2, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
 
 
-def _heads(name: str, config: ModelConfig) -> int:
+def _heads(name: str, config: LlamaConfig) -> int:
     if name.endswith("q_proj.weight"):
         return config.num_attention_heads
     return config.num_key_value_heads if name.endswith("k_proj.weight") else 0
 
 
-def config_metadata(config: ModelConfig) -> dict[str, Any]:
-    """The hyper-parameters under GGUF's keys."""
+def config_metadata(config: LlamaConfig, where: object) -> dict[str, Any]:
+    """The hyper-parameters under GGUF's keys.
+
+    Raises:
+        CheckpointError: positions that are scaled in another way than linearly.
+    """
     values: dict[str, Any] = {
         "vocab_size": config.vocab_size,
         "context_length": config.max_position_embeddings,
@@ -107,6 +103,7 @@ def config_metadata(config: ModelConfig) -> dict[str, Any]:
         "rope.freq_base": float(config.rope_theta),
     }
     if config.rope_scaling is not None:
+        _require_linear(config, where)
         values["rope.scaling.type"] = config.rope_scaling.rope_type
         values["rope.scaling.factor"] = float(config.rope_scaling.factor)
     own = {key: getattr(config, key) for key in _OWN}
@@ -116,9 +113,19 @@ def config_metadata(config: ModelConfig) -> dict[str, Any]:
     }
 
 
+def _require_linear(config: LlamaConfig, where: object) -> None:
+    if not isinstance(config.rope_scaling, LinearScaling):
+        raise CheckpointError(
+            f"{where} rope_scaling",
+            got="YaRN",
+            wanted="none or linear: GGUF is written for these only",
+            remedy="export it with `--to hf` and convert that with llama.cpp's own script",
+        )
+
+
 def config_of(
     metadata: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]], where: object
-) -> ModelConfig:
+) -> LlamaConfig:
     """The configuration of a GGUF file with these tensors (GGUF's names -> shape, rows first).
 
     Raises:
@@ -138,7 +145,7 @@ def config_of(
             )
     embeddings = tensors.get("token_embd.weight", (0,))
     try:
-        return ModelConfig(
+        return LlamaConfig(
             vocab_size=embeddings[0],
             hidden_size=width,
             intermediate_size=read.count("feed_forward_length"),
@@ -193,13 +200,13 @@ class _Keys:
         return self._metadata.get(f"{ARCHITECTURE}.{key}", default)
 
 
-def _scaling(read: _Keys) -> RopeScaling | None:
+def _scaling(read: _Keys) -> LinearScaling | None:
     """llama.cpp's reading: a factor without a type is linear; older files have another key."""
     kind = read.text("rope.scaling.type", "linear")
     if kind not in ("none", "linear"):
         raise read.wrong("rope.scaling.type", "none or linear")
     factor = read.real("rope.scaling.factor", read.real("rope.scale_linear", 0.0))
-    return RopeScaling(factor=factor) if factor and kind == "linear" else None
+    return LinearScaling(factor=factor) if factor and kind == "linear" else None
 
 
 def _own(metadata: Mapping[str, Any], where: object) -> dict[str, Any]:

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 
 from codekiln.errors import CheckpointError
-from codekiln.models.config import ModelConfig
-from codekiln.models.folder import DTYPE_NAMES, STYLE
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.folder import STYLE, require_tensors, shapes
 from codekiln.models.gguf.format import GGUFFile
-from codekiln.models.gguf.layout import STYLE_KEY, config_of, gguf_name, halved, shapes
+from codekiln.models.gguf.layout import STYLE_KEY, config_of, gguf_name, halved
 from codekiln.models.gguf.vocabulary import tokenizer_of
-from codekiln.models.weights import MAX_SHARD_BYTES, Transfer, progress_of, write_model
+from codekiln.models.weights import (
+    MAX_SHARD_BYTES,
+    Transfer,
+    progress_of,
+    require_finite,
+    write_model,
+)
 
 _NARROW = {"F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -53,53 +59,34 @@ def import_gguf(
         )
     chosen = dtype or _narrowest(file, names)
     style = file.metadata.get(STYLE_KEY)
+
+    def add(folder: Path) -> None:
+        tokenizer.save(folder)
+        if isinstance(style, str):
+            (folder / STYLE).write_text(style, encoding="utf-8")
+
     return write_model(
         out,
         config,
         _tensors(file, config, names, chosen),
-        tokenizer=tokenizer,
-        texts={STYLE: style} if isinstance(style, str) else {},
         dtype=chosen,
+        add=add,
         max_shard_bytes=max_shard_bytes,
         verify=verify,
     )
 
 
-def _complete(file: GGUFFile, config: ModelConfig) -> dict[str, str]:
+def _complete(file: GGUFFile, config: LlamaConfig) -> dict[str, str]:
     """Hugging Face's name -> GGUF's, of a file that has just the tensors of its metadata."""
     wanted = shapes(config)
     names = {name: gguf_name(name) for name in wanted}
-    expected, found = set(names.values()), set(file.tensors)
-    if found - expected:
-        biases = any(name.endswith(".bias") for name in found - expected)
-        raise CheckpointError(
-            file.path,
-            got=f"tensors this model does not have: {_some(found - expected)}",
-            wanted=f"the {len(expected)} tensors of its metadata",
-            remedy="its layers have biases: another architecture under Llama's name"
-            if biases
-            else "",
-        )
-    if expected - found:
-        raise CheckpointError(
-            file.path,
-            got=f"{len(expected - found)} tensors missing: {_some(expected - found)}",
-            wanted=f"the {len(expected)} tensors of its metadata",
-            remedy="fetch or write it again",
-        )
-    for name, shape in wanted.items():
-        if file.tensors[names[name]].shape != shape:
-            raise CheckpointError(
-                f"{file.path} {names[name]}",
-                got=f"shape {list(file.tensors[names[name]].shape)}",
-                wanted=f"{list(shape)}, by its metadata",
-            )
+    require_tensors(
+        file.path,
+        {names[name]: shape for name, shape in wanted.items()},
+        {name: (file.path, place.shape) for name, place in file.tensors.items()},
+        "metadata",
+    )
     return names
-
-
-def _some(names: set[str]) -> str:
-    first = sorted(names)[:3]
-    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _narrowest(file: GGUFFile, names: dict[str, str]) -> torch.dtype:
@@ -115,18 +102,11 @@ def _narrowest(file: GGUFFile, names: dict[str, str]) -> torch.dtype:
 
 
 def _tensors(
-    file: GGUFFile, config: ModelConfig, names: dict[str, str], dtype: torch.dtype
+    file: GGUFFile, config: LlamaConfig, names: dict[str, str], dtype: torch.dtype
 ) -> Iterator[tuple[str, Tensor]]:
     with progress_of(f"importing {file.path.name}", config) as progress:
         for name, stored in names.items():
             tensor = halved(name, file.read(stored), config).to(dtype)
-            bad = tensor.numel() - int(torch.isfinite(tensor).sum())
-            if bad:
-                raise CheckpointError(
-                    f"{file.path} {stored}",
-                    got=f"{bad} of {tensor.numel()} values are NaN or infinite as "
-                    f"{DTYPE_NAMES[dtype]}",
-                    wanted="finite weights",
-                )
+            require_finite(tensor, f"{file.path} {stored}")
             progress.advance(tensor.numel())
             yield name, tensor

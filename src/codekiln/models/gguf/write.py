@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from codekiln.errors import CheckpointError
-from codekiln.models.config import ARCHITECTURE as DENSE
-from codekiln.models.folder import CONFIG, DTYPE_NAMES, STYLE, ModelFolder, find_model, open_folder
+from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.folder import (
+    DTYPE_NAMES,
+    STYLE,
+    ModelFolder,
+    find_model,
+    open_folder,
+    read_config,
+)
 from codekiln.models.gguf.format import MAGIC, GGUFFile, library
 from codekiln.models.gguf.layout import (
     ARCHITECTURE,
@@ -21,8 +28,8 @@ from codekiln.models.gguf.layout import (
     interleaved,
 )
 from codekiln.models.gguf.vocabulary import tokenizer_metadata
-from codekiln.models.weights import Transfer, progress_of
-from codekiln.storage import atomic_path, read_json
+from codekiln.models.weights import Transfer, progress_of, require_finite
+from codekiln.storage import atomic_path
 
 Q8_0 = "q8_0"
 BLOCK = 32  # numbers that q8_0 packs with one scale
@@ -48,7 +55,7 @@ def export_gguf(source: Path, out: Path, *, dtype: str = "keep") -> Transfer:
         MissingToolError: the extra `gguf` is not installed.
     """
     _refuse_other_targets(out)
-    folder = _dense(source)
+    folder, config = _dense(source)
     kind = DTYPE_NAMES[folder.dtype] if dtype == "keep" else dtype
     _check_rows(folder, kind)
     formats = library(out)
@@ -57,16 +64,16 @@ def export_gguf(source: Path, out: Path, *, dtype: str = "keep") -> Transfer:
         "general.name": folder.path.resolve().name,
         "general.file_type": int(formats.LlamaFileType[_FILE_TYPES[kind]]),
         "general.quantization_version": _QUANTISATION_VERSION,
-        **config_metadata(folder.config),
+        **config_metadata(config, folder.path),
         **_style(folder.path),
-        **tokenizer_metadata(folder.path, folder.config.vocab_size),
+        **tokenizer_metadata(folder.path, config.vocab_size),
     }
     with atomic_path(out) as piece:
-        size = _write(piece, folder, kind, metadata, formats)
+        size = _write(piece, folder, metadata, _converted(folder, config, kind), kind, formats)
         GGUFFile(piece)  # its header can be read, and the file is as long as it says
     return Transfer(
-        config=folder.config,
-        parameters=folder.config.parameters,
+        config=config,
+        parameters=config.parameters,
         dtype=kind,
         weight_bytes=size,
         files=(out.name,),
@@ -86,17 +93,17 @@ def _refuse_other_targets(out: Path) -> None:
                 )
 
 
-def _dense(source: Path) -> ModelFolder:
+def _dense(source: Path) -> tuple[ModelFolder, LlamaConfig]:
     path = find_model(source)
-    named = read_json(path / CONFIG).get("architectures")
-    if named and named != [DENSE]:
+    config = read_config(path)
+    if not isinstance(config, LlamaConfig):
         raise CheckpointError(
             path,
-            got=f"a model of another architecture ({', '.join(map(str, named))})",
-            wanted=f"{DENSE}: GGUF is for dense models only",
-            remedy="export it with `--to hf`",
+            got=f"a model of another architecture ({config.ARCHITECTURE})",
+            wanted=f"{LlamaConfig.ARCHITECTURE}: GGUF is written for dense models only",
+            remedy="export it with `--to hf` and convert that with llama.cpp's own script",
         )
-    return open_folder(path)
+    return open_folder(path), config
 
 
 def _check_rows(folder: ModelFolder, kind: str) -> None:
@@ -118,7 +125,12 @@ def _style(folder: Path) -> dict[str, str]:
 
 
 def _write(
-    path: Path, folder: ModelFolder, kind: str, metadata: dict[str, Any], formats: Any
+    path: Path,
+    folder: ModelFolder,
+    metadata: dict[str, Any],
+    tensors: Iterator[tuple[str, Tensor]],
+    kind: str,
+    formats: Any,
 ) -> int:
     writer = formats.GGUFWriter(path, ARCHITECTURE)
     try:
@@ -130,7 +142,7 @@ def _write(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for _, tensor in _converted(folder, kind):
+        for _, tensor in tensors:
             writer.write_tensor_data(_packed(tensor, kind, formats))
     finally:
         writer.close()
@@ -162,27 +174,16 @@ def _announce(writer: Any, name: str, shape: tuple[int, ...], kind: str, formats
     writer.add_tensor_info(gguf_name(name), shape, None, count // block * size, stored)
 
 
-def _converted(folder: ModelFolder, kind: str) -> Iterator[tuple[str, Tensor]]:
+def _converted(folder: ModelFolder, config: LlamaConfig, kind: str) -> Iterator[tuple[str, Tensor]]:
     """Tensors in llama.cpp's order of rows, in the dtype that they are stored or packed from."""
-    with progress_of(f"exporting {folder.path.name}", folder.config) as progress:
+    with progress_of(f"exporting {folder.path.name}", config) as progress:
         for name, tensor in folder.read():
             narrow = tensor.dim() > 1 and kind != Q8_0
             dtype = getattr(torch, kind) if narrow else torch.float32
-            wanted = interleaved(name, tensor, folder.config).to(dtype).contiguous()
-            _refuse_infinite(folder, name, wanted)
+            wanted = interleaved(name, tensor, config).to(dtype).contiguous()
+            require_finite(wanted, f"{folder.tensors[name].file} {name}")
             progress.advance(tensor.numel())
             yield name, wanted
-
-
-def _refuse_infinite(folder: ModelFolder, name: str, tensor: Tensor) -> None:
-    bad = tensor.numel() - int(torch.isfinite(tensor).sum())
-    if bad:
-        raise CheckpointError(
-            f"{folder.tensors[name].file} {name}",
-            got=f"{bad} of {tensor.numel()} values are NaN or infinite as "
-            f"{DTYPE_NAMES[tensor.dtype]}",
-            wanted="finite weights",
-        )
 
 
 def _packed(tensor: Tensor, kind: str, formats: Any) -> Any:

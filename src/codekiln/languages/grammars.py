@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import re
 import tomllib
 from collections.abc import Mapping
@@ -93,3 +94,13 @@ def installed(name: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def versions() -> dict[str, str]:
+    """Versions of tree-sitter and of the installed grammars, which verdicts depend on."""
+    found = {}
+    modules = {g.module for name, g in grammars().items() if installed(name)}
+    for module in sorted(modules | ({"tree_sitter"} if modules else set())):
+        name = module.replace("_", "-")
+        found[name] = importlib.metadata.version(name)
+    return found
