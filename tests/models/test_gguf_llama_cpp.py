@@ -3,6 +3,7 @@
 import json
 import random
 import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from codekiln.errors import TokenizerError
+from codekiln.generation.engine import Engine
+from codekiln.generation.sample import Sampling
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.gguf.pretokenizers import KNOWN, SAME, named, recognise
@@ -36,17 +39,6 @@ def _model(tokenizer: Tokenizer, **changes: object) -> LlamaForCausalLM:
     return model.eval()
 
 
-@torch.no_grad()
-def _greedy(model: LlamaForCausalLM, ids: list[int], never: list[int]) -> list[int]:
-    """Without a cache; `never` are the ids that end a text, which llama.cpp was told to pass by."""
-    found = list(ids)
-    for _ in range(NEW_TOKENS):
-        logits = model(torch.tensor([found]))[0, -1]
-        logits[never] = -torch.inf
-        found.append(int(logits.argmax()))
-    return found[len(ids) :]
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -59,21 +51,27 @@ def _greedy(model: LlamaForCausalLM, ids: list[int], never: list[int]) -> list[i
 def test_llama_cpp_goes_on_as_we_do(
     llama_cpp, tiny_tokenizer, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    model = _model(tiny_tokenizer, **changes)
+    size = tiny_tokenizer.vocab_size
+    model = _model(tiny_tokenizer, vocab_size=size, **changes)
+    engine = Engine(model, tiny_tokenizer)
     peer = llama_cpp(_exported(model, tiny_tokenizer, tmp_path))
-    ends = [tiny_tokenizer.special.eos, tiny_tokenizer.special.eot]
+    # a random model says control tokens, at each of which the engine ends
+    never = tuple((i, -100.0) for i in asdict(tiny_tokenizer.special).values() if i is not None)
+    sampling = Sampling(max_new_tokens=NEW_TOKENS, logit_bias=never)
+    (letter,) = tiny_tokenizer.encode("x")
     texts = set()
     for prompt in PROMPTS:
         ids = tiny_tokenizer.encode(prompt)
-        theirs = peer.greedy(ids, NEW_TOKENS, ignore_eos=True)
+        theirs = peer.greedy(ids, NEW_TOKENS, logit_bias=never)
         assert len(theirs) == NEW_TOKENS
-        assert theirs == _greedy(model, ids, ends), prompt
+        ours = engine.complete(ids, sampling)
+        assert theirs == [choice.token for choice in ours.choices], prompt
         texts.add(tuple(theirs))
-        logprobs = peer.logprobs(ids, 384)
+        logprobs = peer.logprobs(ids, size, letter)
         with torch.no_grad():
-            ours = model(torch.tensor([ids]))[0, -1].log_softmax(-1)
-        assert len(logprobs) == 384
-        assert max(abs(p - float(ours[i])) for i, p in logprobs.items()) < 1e-4
+            wanted = model(torch.tensor([ids]))[0, -1].log_softmax(-1)
+        assert len(logprobs) == size
+        assert max(abs(p - float(wanted[i])) for i, p in logprobs.items()) < 1e-4
     assert len(texts) == len(PROMPTS)  # a model that says one thing would prove little
 
 

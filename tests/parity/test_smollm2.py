@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from codekiln.cli.main import main
 from codekiln.generation.engine import Engine
@@ -16,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 NEW_TOKENS = 200
-PROMPTS = ("The history of the steam engine begins", "def fibonacci(n):\n")
+PROMPT = "The history of the steam engine begins"
 QUESTION = [{"role": "user", "content": "What is a compiler?"}]
 
 
@@ -33,10 +32,7 @@ def checkpoint() -> Path:
 @pytest.fixture(scope="module")
 def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     out = tmp_path_factory.mktemp("smollm2") / "model"
-    arguments = ["import", str(checkpoint), "--out", str(out)]
-    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    assert "134,515,008" in done.output
+    main(["import", str(checkpoint), "--out", str(out)])
     return Engine.load(out)
 
 
@@ -57,12 +53,11 @@ def test_a_real_checkpoint_says_what_it_says_in_transformers(engine: Engine, the
     state = model.state_dict()
     for name, parameter in engine.model.named_parameters():
         assert torch.equal(parameter, state[name]), name
+    assert engine.tokenizer.encode(PROMPT) == tokenizer(PROMPT)["input_ids"]
     asked = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
     lengths = []
-    for prompt in (asked, *PROMPTS):
+    for prompt in (PROMPT, asked):
         ids = tokenizer(prompt)["input_ids"]
-        if prompt != asked:  # its control tokens, which `encode` never reads out of a text
-            assert engine.tokenizer.encode(prompt) == ids
         with torch.no_grad():
             whole = model.generate(torch.tensor([ids]), max_new_tokens=NEW_TOKENS, do_sample=False)
         wanted = whole[0, len(ids) :].tolist()
@@ -70,4 +65,5 @@ def test_a_real_checkpoint_says_what_it_says_in_transformers(engine: Engine, the
         assert [choice.token for choice in found.choices] == wanted, prompt
         assert found.text == tokenizer.decode(wanted, skip_special_tokens=True)
         lengths.append(len(wanted))
-    assert lengths[:2] == [NEW_TOKENS, NEW_TOKENS]  # the third ends by itself
+    assert lengths[0] == NEW_TOKENS
+    assert 20 < lengths[1] < NEW_TOKENS  # an answer ends by itself

@@ -7,7 +7,6 @@ count makes it loop over nothing until memory is full. Its tables of number form
 from __future__ import annotations
 
 import mmap
-import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,12 +17,11 @@ import torch
 from torch import Tensor
 
 from codekiln.errors import CheckpointError, MissingToolError
+from codekiln.models.gguf.cursor import Cursor
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = 32  # bytes, unless the file says otherwise
-_SCALARS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
-_FLOAT32, _STRING, _ARRAY = 6, 8, 9
 _MOST_DIMENSIONS = 4
 _TORCH = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -54,7 +52,7 @@ class GGUFFile:
         self.path = path
         self._formats = library(path)
         self._data = _mapped(path)
-        cursor = _Cursor(path, self._data)
+        cursor = Cursor(path, self._data)
         if cursor.take(4) != MAGIC:
             raise CheckpointError(path, got="no GGUF file", wanted="a file that begins with GGUF")
         self._check_version(cursor.number("I"))
@@ -96,7 +94,7 @@ class GGUFFile:
                 remedy="join them: llama-gguf-split --merge FIRST_PART OUT.gguf",
             )
 
-    def _tensors(self, cursor: _Cursor, count: int) -> dict[str, Stored]:
+    def _tensors(self, cursor: Cursor, count: int) -> dict[str, Stored]:
         found: dict[str, Stored] = {}
         for _ in range(cursor.possible(count, 24)):
             name = cursor.string()
@@ -182,7 +180,7 @@ def _type_name(formats: Any, number: int) -> str:
         return f"{number}, which is unknown"
 
 
-def _metadata(cursor: _Cursor, count: int) -> dict[str, Any]:
+def _metadata(cursor: Cursor, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for _ in range(cursor.possible(count, 13)):
         key = cursor.string()
@@ -190,66 +188,3 @@ def _metadata(cursor: _Cursor, count: int) -> dict[str, Any]:
             raise cursor.damaged(f"{key} twice")
         found[key] = cursor.value(cursor.number("I"), key)
     return found
-
-
-class _Cursor:
-    """Reads a file from its beginning and never beyond its end."""
-
-    def __init__(self, path: Path, data: mmap.mmap | bytes) -> None:
-        self.path, self.at, self._data = path, 0, data
-
-    def damaged(self, what: str) -> CheckpointError:
-        return CheckpointError(
-            self.path,
-            got=f"damaged at byte {self.at:,}: {what}",
-            wanted="a whole GGUF file",
-            remedy="fetch or write it again",
-        )
-
-    def take(self, count: int) -> bytes:
-        end = self.at + count
-        if end > len(self._data):
-            raise CheckpointError(
-                self.path,
-                got=f"truncated: {len(self._data):,} bytes, and its header is longer",
-                wanted="a whole GGUF file",
-                remedy="fetch or write it again",
-            )
-        taken, self.at = self._data[self.at : end], end
-        return taken
-
-    def possible(self, count: int, least: int) -> int:
-        """`count`, if so many things of `least` bytes fit into the rest of the file."""
-        if count * least > len(self._data) - self.at:
-            raise self.damaged(f"it says that {count:,} more entries follow")
-        return count
-
-    def number(self, letter: str) -> Any:
-        return struct.unpack("<" + letter, self.take(struct.calcsize("<" + letter)))[0]
-
-    def string(self) -> str:
-        try:
-            return self.take(self.number("Q")).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self.damaged(f"text that is not UTF-8 ({error.reason})") from None
-
-    def value(self, kind: int, key: str) -> Any:
-        if kind == _STRING:
-            return self.string()
-        if kind == _ARRAY:
-            return self._array(key)
-        if kind not in _SCALARS:
-            raise self.damaged(f"{key} of type {kind}")
-        found = self.number(_SCALARS[kind])
-        return float(str(np.float32(found))) if kind == _FLOAT32 else found
-
-    def _array(self, key: str) -> list[Any]:
-        kind, count = self.number("I"), self.number("Q")
-        if kind == _STRING:
-            return [self.string() for _ in range(self.possible(count, 8))]
-        if kind not in _SCALARS:
-            raise self.damaged(f"{key} is a list of type {kind}")
-        letter = _SCALARS[kind]
-        size = struct.calcsize("<" + letter)
-        taken = self.take(self.possible(count, size) * size)
-        return list(struct.unpack(f"<{count}{letter}", taken))

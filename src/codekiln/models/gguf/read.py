@@ -12,8 +12,9 @@ from codekiln.errors import CheckpointError
 from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.folder import STYLE, require_tensors, shapes
 from codekiln.models.gguf.format import GGUFFile
-from codekiln.models.gguf.layout import STYLE_KEY, config_of, gguf_name, halved
-from codekiln.models.gguf.vocabulary import tokenizer_of
+from codekiln.models.gguf.hyperparameters import STYLE_KEY, config_of
+from codekiln.models.gguf.layout import gguf_name, halved
+from codekiln.models.gguf.read_tokenizer import tokenizer_of
 from codekiln.models.weights import (
     MAX_SHARD_BYTES,
     Transfer,

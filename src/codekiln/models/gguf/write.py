@@ -20,14 +20,9 @@ from codekiln.models.folder import (
     read_config,
 )
 from codekiln.models.gguf.format import MAGIC, GGUFFile, library
-from codekiln.models.gguf.layout import (
-    ARCHITECTURE,
-    STYLE_KEY,
-    config_metadata,
-    gguf_name,
-    interleaved,
-)
-from codekiln.models.gguf.vocabulary import tokenizer_metadata
+from codekiln.models.gguf.hyperparameters import ARCHITECTURE, STYLE_KEY, config_metadata
+from codekiln.models.gguf.layout import gguf_name, interleaved
+from codekiln.models.gguf.write_tokenizer import tokenizer_metadata
 from codekiln.models.weights import Transfer, progress_of, require_finite
 from codekiln.storage import atomic_path
 
