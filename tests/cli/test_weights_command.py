@@ -57,11 +57,33 @@ def test_a_truncated_checkpoint_is_one_message_and_exit_2(
     assert not (tmp_path / "model").exists()
 
 
-def test_another_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_export_to_gguf_then_import(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("gguf")
+    file, back = str(tmp_path / "m.gguf"), tmp_path / "back"
+    main(["export", str(tiny_model_folder), "--to", "gguf", "--out", file])
+    main(["import", file, "--out", str(back)])
+    said = capsys.readouterr().out
+    assert "headers and values only" in said
+    assert "loaded and run once" in said
+    weights = (folder / "model.safetensors" for folder in (tiny_model_folder, back))
+    first, second = (file.read_bytes() for file in weights)
+    assert first == second
+    main(["export", str(back), "--to", "gguf", "--out", file, "--dtype", "q8_0"])
+    assert "q8_0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [(["--to", "onnx"], "hf"), (["--to", "hf", "--dtype", "q8_0"], "gguf")]
+)
+def test_another_format_is_refused(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["export", str(tmp_path), "--to", "gguf", "--out", str(tmp_path / "x")])
+        main(["export", str(tmp_path), *options, "--out", str(tmp_path / "x")])
     assert stop.value.code == 2
-    assert "hf" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_what_was_not_run_for_want_of_memory_is_said(

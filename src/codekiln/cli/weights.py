@@ -1,4 +1,4 @@
-"""`codekiln import` and `codekiln export`: Hugging Face folders in and out."""
+"""`codekiln import` and `codekiln export`: Hugging Face folders and GGUF files in and out."""
 
 from __future__ import annotations
 
@@ -41,44 +41,70 @@ _verify = click.option(
 
 
 @click.command("import")
-@click.argument("hf_dir", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @_out
 @_dtype
 @_shard
 @_verify
-def import_(hf_dir: Path, out: Path, dtype: str, max_shard_gb: float, verify: bool) -> None:
-    """Turn a Hugging Face model folder into a codekiln model.
+def import_(source: Path, out: Path, dtype: str, max_shard_gb: float, verify: bool) -> None:
+    """Turn a Hugging Face model folder, or a GGUF file, into a codekiln model.
 
-    LlamaForCausalLM (DeepSeek-Coder) and DeepseekV2ForCausalLM (DeepSeek-Coder-V2) are read.
+    Folders of LlamaForCausalLM (DeepSeek-Coder) and DeepseekV2ForCausalLM (DeepSeek-Coder-V2)
+    are read, and GGUF files of dense Llama models.
 
-    All tensors are checked against the configuration; the tokenizer's files come along.
+    All tensors are checked against the configuration; the tokenizer comes along. Quantised
+    weights become float32 unless --dtype says otherwise.
 
     \b
     Example:
       codekiln import ~/models/deepseek-coder-1.3b-base --out models/coder
+      codekiln import ~/models/SmolLM2-135M-Instruct.Q4_1.gguf --out models/smol
     """
-    from codekiln.models.weights import import_hf
-
     options = _options(dtype, max_shard_gb, verify)
-    _report("imported", import_hf(hf_dir, out, **options), out, verified=verify)
+    if source.is_file():
+        from codekiln.models.gguf.read import import_gguf as read
+    else:
+        from codekiln.models.weights import import_hf as read
+    _report("imported", read(source, out, **options), out, verified=verify)
 
 
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--to", "kind", type=click.Choice(["hf"]), required=True, help="The format.")
-@_out
-@_dtype
+@click.option("--to", "kind", type=click.Choice(["hf", "gguf"]), required=True, help="The format.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write, or the file for gguf: new, or one of its kind to replace.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice((*DTYPES, "q8_0")),
+    default="keep",
+    show_default=True,
+    help="What the weights are stored as; q8_0 (8 bits a weight) for gguf alone.",
+)
 @_shard
 @_verify
 def export(
     model: Path, kind: str, out: Path, dtype: str, max_shard_gb: float, verify: bool
 ) -> None:
-    """Write a codekiln model, or the model of a run, for transformers.
+    """Write a codekiln model, or the model of a run, for transformers or for llama.cpp.
+
+    A GGUF file holds the tokenizer too and is always one file; --verify checks its header.
 
     \b
     Example:
       codekiln export runs/default --to hf --out exported --dtype bfloat16
+      codekiln export runs/default --to gguf --out coder.gguf --dtype q8_0
     """
+    if kind == "gguf":
+        from codekiln.models.gguf.write import export_gguf
+
+        _report("exported", export_gguf(model, out, dtype=dtype), out, verified=False)
+        return
+    if dtype == "q8_0":
+        raise click.BadParameter("q8_0 is a format of gguf", param_hint="--dtype")
     from codekiln.models.weights import export_hf
 
     options = _options(dtype, max_shard_gb, verify)

@@ -100,13 +100,14 @@ def open_folder(path: Path) -> ModelFolder:
     path = find_model(path)
     config = read_config(path)
     found = _tensors(path)
-    expected = _shapes(config)
+    expected = shapes(config)
     ignored = {name for name in found if name.endswith(DERIVED)}
     if config.tie_word_embeddings and HEAD in found:
         _same_head(path, found)
         ignored.add(HEAD)
     tensors = {name: found[name] for name in expected if name in found}
-    _complete(path, expected, {n: p for n, p in found.items() if n not in ignored})
+    here = {n: (p.file, p.shape) for n, p in found.items() if n not in ignored}
+    require_tensors(path, expected, here, CONFIG)
     return ModelFolder(path=path, config=config, tensors=tensors, ignored=tuple(sorted(ignored)))
 
 
@@ -119,7 +120,8 @@ def read_config(path: Path) -> ModelConfig:
     return configs.read_config(_json(path / CONFIG), path / CONFIG)
 
 
-def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor of a checkpoint, in the model's own order."""
     with torch.device("meta"):
         model = build_model(config)
     parameters = dict(model.named_parameters())
@@ -223,33 +225,45 @@ def _same_head(path: Path, found: Mapping[str, Place]) -> None:
         )
 
 
-def _complete(
-    path: Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, Place]
+def require_tensors(
+    path: Path,
+    expected: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[Path, tuple[int, ...]]],
+    source: str,
 ) -> None:
+    """Make sure that a checkpoint has just the tensors of its model, in their shapes.
+
+    Args:
+        expected: name -> shape.
+        found: name -> file and shape.
+        source: what says so, for messages.
+
+    Raises:
+        CheckpointError: tensors that are missing, extra or of another shape.
+    """
     missing, extra = set(expected) - set(found), set(found) - set(expected)
     if extra:
         biases = any(name.endswith(".bias") for name in extra)
         raise CheckpointError(
             path,
             got=f"tensors this model does not have: {_some(extra)}",
-            wanted=f"the {len(expected)} tensors of its {CONFIG}",
+            wanted=f"the {len(expected)} tensors of its {source}",
             remedy="its layers have biases: another architecture under Llama's name"
             if biases
-            else "check num_hidden_layers and the architecture",
+            else "check the number of layers and the architecture",
         )
     if missing:
         raise CheckpointError(
             path,
             got=f"{len(missing)} tensors missing: {_some(missing)}",
-            wanted=f"the {len(expected)} tensors of its {CONFIG}",
-            remedy="fetch the checkpoint again, or mend its configuration",
+            wanted=f"the {len(expected)} tensors of its {source}",
+            remedy=f"fetch the checkpoint again, or mend its {source}",
         )
     for name, shape in expected.items():
-        if found[name].shape != shape:
+        file, got = found[name]
+        if got != shape:
             raise CheckpointError(
-                f"{found[name].file} {name}",
-                got=f"shape {list(found[name].shape)}",
-                wanted=f"{list(shape)}, by its {CONFIG}",
+                f"{file} {name}", got=f"shape {list(got)}", wanted=f"{list(shape)}, by its {source}"
             )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from codekiln.storage import atomic_path
 MAX_SHARD_BYTES = 2 * 10**9
 MEMINFO = Path("/proc/meminfo")
 SHOWN_PARAMETERS = 200_000_000
+TOKENIZER = "tokenizer.json"
 # files of a tokenizer and of the model's ways, which travel with the weights
 CARRIED = (
     "tokenizer*",
@@ -149,6 +151,48 @@ def export_hf(
     return _transfer(source, out, dtype, max_shard_bytes, verify=verify)
 
 
+def write_model(
+    out: Path,
+    config: ModelConfig,
+    tensors: Iterator[tuple[str, Tensor]],
+    *,
+    dtype: torch.dtype,
+    add: Callable[[Path], object],
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    verify: bool = True,
+    ignored: tuple[str, ...] = (),
+) -> Transfer:
+    """Write a model folder, atomically, from tensors as they come in.
+
+    Args:
+        tensors: Hugging Face's names, exactly those of `config`, as they are to be stored.
+        dtype: what the configuration says that they are.
+        add: writes what else belongs to the model, its tokenizer above all, into the folder.
+        ignored: names of tensors that the source has and the model does not need.
+
+    Raises:
+        CheckpointError: `out` holds something else than a model.
+    """
+    refuse_foreign(out)
+    with atomic_path(out) as piece:
+        piece.mkdir()
+        _write_config(piece, config, dtype)
+        size = _write_weights(piece, tensors, None, max_shard_bytes)
+        add(piece)
+        unverified = _verify(piece, size) if verify else ""
+        files = tuple(sorted(p.name for p in piece.iterdir()))
+    return Transfer(
+        config=config,
+        parameters=config.parameters,
+        dtype=DTYPE_NAMES[dtype],
+        weight_bytes=size,
+        files=files,
+        ignored=ignored,
+        tokenizer=TOKENIZER in files,
+        unverified=unverified,
+    )
+
+
 def refuse_foreign(folder: Path) -> None:
     """Refuse a target which holds anything that writing a model there would lose.
 
@@ -183,22 +227,15 @@ def _transfer(
         raise CheckpointError(out, got="source and target are one folder", wanted="another target")
     refuse_foreign(out)
     _check_tokenizer(folder)
-    with atomic_path(out) as piece:
-        piece.mkdir()
-        _write_config(piece, folder.config, dtype or folder.dtype)
-        size = _write_weights(piece, _finite(folder, dtype), dtype, max_shard_bytes)
-        carried = _carry(folder.path, piece)
-        unverified = _verify(piece, size) if verify else ""
-        files = tuple(sorted(p.name for p in piece.iterdir()))
-    return Transfer(
-        config=folder.config,
-        parameters=folder.config.parameters,
-        dtype=DTYPE_NAMES[dtype or folder.dtype],
-        weight_bytes=size,
-        files=files,
+    return write_model(
+        out,
+        folder.config,
+        _finite(folder, dtype),
+        dtype=dtype or folder.dtype,
+        add=functools.partial(_carry, folder.path),
+        max_shard_bytes=max_shard_bytes,
+        verify=verify,
         ignored=folder.ignored,
-        tokenizer="tokenizer.json" in carried,
-        unverified=unverified,
     )
 
 
@@ -208,7 +245,7 @@ def _load(
     with torch.device("meta"):
         model = build_model(folder.config)
     parts, made = model.parts(), {}
-    with _progress("loading", folder) as progress:
+    with progress_of(f"loading {folder.path.name}", folder.config) as progress:
         for name, tensor in folder.read():
             part = parts[name]
             if part.parameter not in made:
@@ -233,26 +270,35 @@ def _new_parameter(
 
 def _finite(folder: ModelFolder, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
     """All tensors in their new dtype; large values may become infinite in float16."""
-    with _progress("copying", folder) as progress:
+    with progress_of(f"copying {folder.path.name}", folder.config) as progress:
         for name, stored in folder.read():
             tensor = stored.to(dtype or stored.dtype)
-            bad = tensor.numel() - int(torch.isfinite(tensor).sum())
-            if bad:
-                raise CheckpointError(
-                    f"{folder.tensors[name].file} {name}",
-                    got=f"{bad} of {tensor.numel()} values are NaN or infinite "
-                    f"as {DTYPE_NAMES[tensor.dtype]}",
-                    wanted="finite weights",
-                )
+            require_finite(tensor, f"{folder.tensors[name].file} {name}")
             progress.advance(tensor.numel())
             yield name, tensor
 
 
-def _progress(title: str, folder: ModelFolder) -> contextlib.AbstractContextManager[Progress]:
-    """Shown for models that take a while; a small one loads without a word."""
-    total = folder.config.parameters
-    progress = Progress(f"{title} {folder.path.name}", total=total, unit="parameters")
-    return progress if total >= SHOWN_PARAMETERS else contextlib.nullcontext(progress)
+def require_finite(tensor: Tensor, where: str) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        CheckpointError: NaN or infinite values.
+    """
+    bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+    if bad:
+        raise CheckpointError(
+            where,
+            got=f"{bad} of {tensor.numel()} values are NaN or infinite "
+            f"as {DTYPE_NAMES[tensor.dtype]}",
+            wanted="finite weights",
+        )
+
+
+def progress_of(title: str, config: ModelConfig) -> contextlib.AbstractContextManager[Progress]:
+    """Shown for models that take a while; a small one passes without a word."""
+    progress = Progress(title, total=config.parameters, unit="parameters")
+    shown = config.parameters >= SHOWN_PARAMETERS
+    return progress if shown else contextlib.nullcontext(progress)
 
 
 def _write_config(folder: Path, config: ModelConfig, dtype: torch.dtype) -> None:
@@ -302,15 +348,13 @@ def _shards(
     yield batch
 
 
-def _carry(source: Path, target: Path) -> list[str]:
-    files = [p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()]
-    for file in files:
+def _carry(source: Path, target: Path) -> None:
+    for file in (p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()):
         shutil.copyfile(file, target / file.name)
-    return [file.name for file in files]
 
 
 def _check_tokenizer(folder: ModelFolder) -> None:
-    file = folder.path / "tokenizer.json"
+    file = folder.path / TOKENIZER
     if not file.is_file():
         return
     try:

@@ -1,0 +1,1 @@
+"""GGUF, the format of llama.cpp: dense models out and in, their tokenizers included."""
