@@ -25,10 +25,11 @@ from codekiln.tokenizer.settings import TokenizerSettings
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokenizer.train import train
 from codekiln.tokens.cursor import Cursor
-from codekiln.tokens.encode import encode_documents, plan
+from codekiln.tokens.encode import encode_documents
 from codekiln.tokens.layout import Layout, lay_out
 from codekiln.tokens.loader import Loader
 from codekiln.tokens.packing_report import packing_report
+from codekiln.tokens.plan import plan
 from codekiln.tokens.sampling import Documents, Sampling
 from codekiln.tokens.settings import Packing, TokensSettings
 from codekiln.tokens.shards import Shard, ShardWriter

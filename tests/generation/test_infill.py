@@ -14,7 +14,8 @@ from codekiln.errors import PromptError, TokenizerError
 from codekiln.generation.infill import build_prompt
 from codekiln.languages.table import path_header
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.encode import encode_document, plan
+from codekiln.tokens.encode import encode_document
+from codekiln.tokens.plan import plan
 from codekiln.tokens.settings import TokensSettings
 from codekiln.types import Document, Repository, SourceFile
 
@@ -47,7 +48,7 @@ def cut_only_last(document, order: str):
     fim = TokensSettings(fim_rate=0.5, fim_order=order)
     for seed in range(2000):
         plans = plan(document, fim, seed=seed)
-        if [file.order for file in plans] == wanted:
+        if [file.layout for file in plans] == wanted:
             yield seed, fim, plans[-1].texts
 
 

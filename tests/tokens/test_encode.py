@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from codekiln.errors import ShardError, TokenizerError
 from codekiln.tokens import encode as encode_module
-from codekiln.tokens.encode import encode_document, encode_documents, plan
+from codekiln.tokens.encode import encode_document, encode_documents
+from codekiln.tokens.plan import plan
 from codekiln.tokens.settings import TokensSettings
 from codekiln.types import Document, Span
 
@@ -47,9 +48,9 @@ def test_joined_parts_give_the_document_back(tokenizer, bodies, order, rate, see
     encoded = encode_document(document, tokenizer, chosen, seed=seed)
     text, infilled = read_back(encoded.ids.tolist(), tokenizer)
     assert text == document.text
-    assert infilled == encoded.fim_files
+    assert infilled == encoded.account.fim_files
     assert encoded.text_bytes == len(document.text.encode())
-    assert encoded.files == max(len(bodies), 1)
+    assert encoded.account.files == max(len(bodies), 1)
     if rate == 1.0:
         assert infilled == sum(map(bool, bodies))
 
@@ -81,7 +82,7 @@ def test_a_fim_file_equals_what_a_server_would_ask(tokenizer):
     chosen = next(
         seed
         for seed in range(100)
-        if [f.order for f in plan(document, TokensSettings(), seed=seed)] == [None, "psm"]
+        if [f.layout for f in plan(document, TokensSettings(), seed=seed)] == [None, "psm"]
     )
     prefix, suffix, middle = plan(document, TokensSettings(), seed=chosen)[1].texts
     context = document.text[: document.spans[0].end]
@@ -95,7 +96,7 @@ def test_a_fim_file_equals_what_a_server_would_ask(tokenizer):
 def test_empty_and_one_character_files(tokenizer, body, infilled):
     for seed in range(20):
         encoded = encode_document(make_document("r", [body]), tokenizer, ALWAYS, seed=seed)
-        assert encoded.fim_files == infilled
+        assert encoded.account.fim_files == infilled
         assert read_back(encoded.ids.tolist(), tokenizer)[0] == f"#r/file0.py\n{body}"
 
 
@@ -103,7 +104,9 @@ def test_rate_lies_within_binomial_bounds(tokenizer):
     documents = [make_document(f"r{i}", ["x = 1\n"] * 10) for i in range(300)]
     for rate in (0.1, 0.5, 0.9):
         chosen = TokensSettings(fim_rate=rate)
-        found = sum(e.fim_files for e in encode_documents(documents, tokenizer, chosen, seed=5))
+        found = sum(
+            e.account.fim_files for e in encode_documents(documents, tokenizer, chosen, seed=5)
+        )
         spread = (3000 * rate * (1 - rate)) ** 0.5
         assert abs(found - 3000 * rate) < 4 * spread
         assert found != 3000 * rate or rate == 0.5
@@ -135,10 +138,10 @@ def test_another_seed_cuts_elsewhere(tokenizer, documents):
 def test_prose_is_not_infilled_and_text_without_spans_is_one_file(tokenizer):
     prose = Document(id="p", text="Some words.\n", kind="english", source="s")
     encoded = encode_document(prose, tokenizer, ALWAYS, seed=0)
-    assert (encoded.files, encoded.fim_files) == (1, 0)
+    assert (encoded.account.files, encoded.account.fim_files) == (1, 0)
     code = Document(id="c", text="x = 1\n", source="s")
     encoded = encode_document(code, tokenizer, ALWAYS, seed=0)
-    assert (encoded.files, encoded.fim_files) == (1, 1)
+    assert (encoded.account.files, encoded.account.fim_files) == (1, 1)
 
 
 def test_control_tokens_in_the_text_stay_text(tokenizer):

@@ -13,8 +13,9 @@ SPECIAL = SpecialTokens(bos=100, eos=101, pad=102, fim_begin=103, fim_hole=104, 
 PART = st.lists(st.integers(0, 99), max_size=8)
 
 
-def layout(*arguments):
-    return list(chain.from_iterable(layout_parts(*arguments)))
+def layout(prefix, suffix, middle, special, order):
+    asked, answer = layout_parts([prefix, suffix], [middle], special, order)
+    return list(chain.from_iterable([*asked, *answer]))
 
 
 def test_psm_is_the_papers_order():

@@ -61,7 +61,7 @@ def test_shards_hold_the_encoded_documents(sources, tokenizer, tokenizer_folder,
         assert got.tokens == sum(len(e.ids) for e in wanted)
         assert got.bytes == sum(len(d.text.encode()) for d in documents)
         assert got.files == sum(max(len(d.spans), 1) for d in documents)
-        assert got.fim_files == sum(e.fim_files for e in wanted)
+        assert got.fim_files == sum(e.account.fim_files for e in wanted)
     assert report.splits["held_out"].fim_files == 0 < report.splits["train"].fim_files
     assert (report.packed, report.resumed) == (4, 0)
     assert not (out / "held_out-00002.bin").exists()  # nothing was held out there

@@ -36,7 +36,7 @@ def test_the_loader_is_the_one_the_recipe_asks_for(run_folder):
     whole = inputs_of(run_folder, "tokens.packing=best_fit", "tokens.sequence_length=64")
     twice = inputs_of(run_folder, "tokens.weights={ python = 2.0 }")
     assert twice.epoch_sequences == pytest.approx(2 * plain.epoch_sequences, abs=1)
-    every = whole.loader.sequences_at(np.arange(whole.epoch_sequences), Cursor())
+    every = whole.loader.loaders[0].sequences_at(np.arange(whole.epoch_sequences), Cursor())
     padded = every.tokens == whole.tokenizer.special.pad
     assert padded.any() and (every.targets[padded] == -100).all()
     _, cursor = twice.loader.batch(Cursor())

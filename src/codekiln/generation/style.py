@@ -17,7 +17,7 @@ from codekiln.corpus.ordering.order import Order as FileOrder
 from codekiln.errors import CheckpointError
 from codekiln.models.folder import STYLE
 from codekiln.tokens import fim
-from codekiln.tokens.settings import FimOrder
+from codekiln.tokens.fim_settings import FimOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,12 @@ class PromptStyle:
 
     @classmethod
     def trained(cls, fim_order: FimOrder, file_order: FileOrder) -> PromptStyle:
-        """The style of prompts after training; a model that knows both FIM orders gets PSM."""
-        return cls(fim_order="psm" if fim_order == "mixed" else fim_order, file_order=file_order)
+        """The style of prompts after training.
+
+        A model that knows both FIM orders gets PSM, and so does one that learnt MSP: with one
+        hole they are the same.
+        """
+        return cls(fim_order="spm" if fim_order == "spm" else "psm", file_order=file_order)
 
     @classmethod
     def read(cls, folder: Path) -> PromptStyle:

@@ -8,50 +8,28 @@ its path comment is part of the file: so a model is asked to infill with the hea
 was in training. A layout ends with an `<eos>` of its own, for the middle; at the end of the
 document that one serves both.
 
-Each file, and each part of a cut file, is encoded by itself, as a server does that gets prefix and
-suffix apart. Source: DeepSeek-Coder §3.1.2 (FIM at document level, before packing).
+Each file, and each part of a file that is cut at characters or by syntax, is encoded by itself,
+as a server does that gets prefix and suffix apart. At the level of contexts, pieces of files that
+a sequence can hold are laid out in place of files: `contexts.py`.
+
+Source: DeepSeek-Coder §3.1.2 (FIM at document level, before packing).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from codekiln.errors import ShardError
-from codekiln.tokenizer.special import SpecialTokens
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.fim import Draw, Order, Part, layout_parts
+from codekiln.tokens.contexts import lay_out_pieces
+from codekiln.tokens.cuts import SyntaxCutter, TokenBorders, cut_by_syntax
+from codekiln.tokens.fim import Draw, split, stage_of
+from codekiln.tokens.plan import FilePlan, plan
+from codekiln.tokens.sequence import Account, Assembly, Encoded, Ids
 from codekiln.tokens.settings import TokensSettings
 from codekiln.types import Document
 
 _GROUP_CHARACTERS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A document as ids.
-
-    Args:
-        ids: `<bos>` to `<eos>`, int32 [tokens].
-        text_bytes: UTF-8 bytes of the document's text, headers included.
-        files: files in the document; `fim_files` of them rearranged.
-    """
-
-    ids: NDArray[np.int32]
-    text_bytes: int
-    files: int
-    fim_files: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlan:
-    """How one file is encoded: its text whole (`order` None), or prefix, suffix and middle."""
-
-    texts: tuple[str, ...]
-    order: Order | None
 
 
 def encode_document(
@@ -63,7 +41,8 @@ def encode_document(
         ShardError: when its spans do not cover its text.
         TokenizerError: when FIM is asked of a tokenizer that lacks its tokens.
     """
-    return next(encode_documents([document], tokenizer, settings, seed=seed))
+    [encoded] = encode_documents([document], tokenizer, settings, seed=seed)
+    return encoded
 
 
 def encode_documents(
@@ -75,78 +54,97 @@ def encode_documents(
         ShardError: when a document's spans do not cover its text.
         TokenizerError: when FIM is asked of a tokenizer that lacks its tokens.
     """
-    group: list[Document] = []
-    held = 0
-    for document in documents:
-        group.append(document)
-        held += len(document.text)
-        if held >= _GROUP_CHARACTERS:
-            yield from _encode_group(group, tokenizer, settings, seed)
-            group, held = [], 0
-    yield from _encode_group(group, tokenizer, settings, seed)
+    with ExitStack() as stack:
+        cutter = stack.enter_context(SyntaxCutter()) if settings.fim_cut == "syntax" else None
+        encoder = _Encoder(tokenizer, settings, seed, cutter)
+        group: list[Document] = []
+        held = 0
+        for document in documents:
+            group.append(document)
+            held += len(document.text)
+            if held >= _GROUP_CHARACTERS:
+                yield from encoder.encode(group)
+                group, held = [], 0
+        yield from encoder.encode(group)
 
 
-def plan(document: Document, settings: TokensSettings, *, seed: int) -> list[FilePlan]:
-    """Which files of a document are cut, where, and in which order they are laid out."""
-    plans = []
-    for number, (start, body, end) in enumerate(_files(document)):
-        draw = Draw.of(seed, document.id, number)
-        whole = document.text[start:end]
-        # an empty file has no middle to learn; prose is not infilled
-        if document.kind != "code" or body == end or draw.chosen >= settings.fim_rate:
-            plans.append(FilePlan(texts=(whole,), order=None))
-            continue
-        first, second = (body - start + cut for cut in draw.cuts(end - body))
-        parts = (whole[:first], whole[second:], whole[first:second])
-        order = draw.layout_order(settings.fim_order, settings.spm_rate)
-        plans.append(FilePlan(texts=parts, order=order))
-    return plans
+class _Encoder:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        settings: TokensSettings,
+        seed: int,
+        cutter: SyntaxCutter | None,
+    ) -> None:
+        self._tokenizer, self._settings, self._seed = tokenizer, settings, seed
+        self._cutter = cutter
+        self._starts = [start for start, _ in settings.stages]
+        between_tokens = settings.fim_cut == "token"
+        self._borders = TokenBorders(tokenizer) if between_tokens else None
 
+    def encode(self, group: Sequence[Document]) -> Iterator[Encoded]:
+        """The ids of each document of a group."""
+        stages = [stage_of(self._seed, document.id, self._starts) for document in group]
+        plans = [
+            plan(document, self._settings, seed=self._seed, stage=stage)
+            for document, stage in zip(group, stages, strict=True)
+        ]
+        fallbacks = [0] * len(group)
+        if self._cutter is not None:
+            plans, fallbacks = cut_by_syntax(plans, self._cutter)
+        texts = [text for files in plans for file in files for text in file.texts]
+        encoded = iter(self._tokenizer.encode_arrays(texts))
+        for document, files, stage, fell_back in zip(group, plans, stages, fallbacks, strict=True):
+            assembly = Assembly(self._tokenizer.special)
+            account = Account(files=len(files), fim_fallbacks=fell_back)
+            for number, file in enumerate(files):
+                ids = [next(encoded) for _ in file.texts]
+                account += self._add(assembly, document.id, number, file, ids, stage)
+            size = _utf8_bytes(document.text)
+            yield assembly.finish(account, text_bytes=size, stage=stage)
 
-def _files(document: Document) -> list[tuple[int, int, int]]:
-    """(start, body, end) of each file; a document without spans is one file without header."""
-    if not document.spans:
-        return [(0, 0, len(document.text))]
-    at = 0
-    for span in document.spans:
-        if span.start != at or not span.start <= span.body <= span.end:
-            break
-        at = span.end
-    if at != len(document.text):
-        raise ShardError(
-            f"document {document.id}",
-            got=f"file spans that break off at character {at} of {len(document.text)}",
-            wanted="spans that touch and cover the text",
-            remedy="build the corpus again",
-        )
-    return [(span.start, span.body, span.end) for span in document.spans]
+    def _add(
+        self,
+        assembly: Assembly,
+        document_id: str,
+        number: int,
+        file: FilePlan,
+        ids: Sequence[Ids],
+        stage: int,
+    ) -> Account:
+        """Append one file."""
+        if self._settings.fim_level == "context" and file.infillable:
+            pieces, short = lay_out_pieces(
+                assembly,
+                ids[0],
+                self._header(file, ids[0]),
+                self._settings,
+                self._settings.stages[stage][1],
+                lambda piece: Draw.of(self._seed, document_id, number, piece),
+            )
+            return Account(fim_files=int(pieces > 0), fim_short=short)
+        if file.layout is None:
+            assembly.add_text(ids[0])
+            return Account(fim_short=int(file.short))
+        if not file.spans:
+            return self._add_cut_between_tokens(assembly, file, ids[0])
+        assembly.add_layout(ids[: file.count + 1], ids[file.count + 1 :], file.layout)
+        return Account(fim_files=1)
 
+    def _add_cut_between_tokens(self, assembly: Assembly, file: FilePlan, ids: Ids) -> Account:
+        assert file.layout is not None
+        header = self._header(file, ids)
+        if header == len(ids):  # the body's only token begins in the header
+            assembly.add_text(ids)
+            return Account(fim_short=1)
+        spans = file.draw.spans(len(ids) - header, file.count)
+        kept, masked = split(ids, tuple((header + start, header + end) for start, end in spans))
+        assembly.add_layout(kept, masked, file.layout)
+        return Account(fim_files=1)
 
-def _encode_group(
-    group: Sequence[Document], tokenizer: Tokenizer, settings: TokensSettings, seed: int
-) -> Iterator[Encoded]:
-    plans = [plan(document, settings, seed=seed) for document in group]
-    texts = [text for files in plans for file in files for text in file.texts]
-    encoded = iter(tokenizer.encode_arrays(texts))
-    for document, files in zip(group, plans, strict=True):
-        parts: list[Part] = [(tokenizer.special.bos,)]
-        for file in files:
-            parts += _laid_out(file, [next(encoded) for _ in file.texts], tokenizer.special)
-        if not files or files[-1].order is None:
-            parts.append((tokenizer.special.eos,))
-        yield Encoded(
-            ids=np.concatenate([np.asarray(part, dtype=np.int32) for part in parts]),
-            text_bytes=_utf8_bytes(document.text),
-            files=len(files),
-            fim_files=sum(file.order is not None for file in files),
-        )
-
-
-def _laid_out(file: FilePlan, ids: Sequence[Part], special: SpecialTokens) -> list[Part]:
-    if file.order is None:
-        return list(ids)
-    prefix, suffix, middle = ids
-    return layout_parts(prefix, suffix, middle, special, file.order)
+    def _header(self, file: FilePlan, ids: Ids) -> int:
+        assert self._borders is not None
+        return self._borders.header_ids(ids, file.text[: file.body])
 
 
 def _utf8_bytes(text: str) -> int:

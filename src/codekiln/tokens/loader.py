@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from codekiln.tokens.settings import Packing
 from codekiln.tokens.shards import Shard
 
 Matrix = NDArray[np.int64]
+_NO_LAYOUTS: Matrix = np.empty((0, 3), dtype=np.int64)
 _MOST_EMPTY = 1000  # passes without a batch, one after the other: there will be none
 
 
@@ -40,6 +42,8 @@ class Loader:
         packing: how documents become sequences.
         pad_id: what fills up sequences that are not full.
         sampling: of these shards' documents; without it, each pass reads each of them once.
+        chosen: bool [documents], those that are read at all; without it, all.
+        middle_only: of FIM layouts the middle alone is a target.
 
     Attributes:
         epoch_sequences: in the first pass. Where passes read different documents, later ones may
@@ -60,6 +64,8 @@ class Loader:
         packing: Packing = "concatenate",
         pad_id: int = 0,
         sampling: Sampling | None = None,
+        chosen: NDArray[np.bool_] | None = None,
+        middle_only: bool = False,
     ) -> None:
         for shard in shards:
             shard.check_tokenizer(shards[0].tokenizer_sha256)
@@ -72,6 +78,8 @@ class Loader:
         self._sampling = sampling
         self._documents = sampling.documents if sampling else Documents.of(shards)
         self._same = sampling is None or sampling.same
+        self._chosen = chosen
+        self._layouts = _layouts(shards, self._offsets) if middle_only else _NO_LAYOUTS
         self._layout: tuple[int, Layout] | None = None
         self.epoch_sequences = self.sequences_in(0)
         self.batches_per_epoch = self.epoch_sequences // batch_size
@@ -87,10 +95,18 @@ class Loader:
         number = 0 if self._same else epoch
         if self._layout is None or self._layout[0] != number:
             self._layout = None  # two at a time would need twice the memory
-            rounds = self._sampling.rounds(number) if self._sampling else None
+            rounds = self._rounds(number)
             made = lay_out(self.packing, self._documents.starts, self.sequence_length, rounds)
             self._layout = number, made
         return self._layout[1]
+
+    def _rounds(self, number: int) -> list[Matrix] | None:
+        rounds = self._sampling.rounds(number) if self._sampling else None
+        if self._chosen is None:
+            return rounds
+        if rounds is None:
+            return [np.flatnonzero(self._chosen)]
+        return [documents[self._chosen[documents]] for documents in rounds]
 
     def batch(self, cursor: Cursor) -> tuple[Batch, Cursor]:
         """The batch at `cursor`, and the cursor behind it.
@@ -99,23 +115,24 @@ class Loader:
             ShardError: when no pass from here on fills a batch.
         """
         if cursor.index < 0:
-            cursor = Cursor(epoch=cursor.epoch + 1, index=0)
+            cursor = replace(cursor, epoch=cursor.epoch + 1, index=0)
         last = cursor.epoch + _MOST_EMPTY
         while cursor.index + self.batch_size > self.sequences_in(cursor.epoch):
-            cursor = Cursor(epoch=cursor.epoch + 1, index=0)
+            cursor = replace(cursor, epoch=cursor.epoch + 1, index=0)
             if cursor.epoch > last:
                 raise self._too_short()
         places = np.arange(cursor.index, cursor.index + self.batch_size, dtype=np.int64)
         total = self.sequences_in(cursor.epoch)
         chosen = permuted(places, total, seed=self.seed, epoch=cursor.epoch)
         batch = self.sequences_at(chosen, cursor)
-        return batch, Cursor(epoch=cursor.epoch, index=cursor.index + self.batch_size)
+        return batch, replace(cursor, index=cursor.index + self.batch_size)
 
     def sequences_at(self, numbers: NDArray[np.int64], cursor: Cursor) -> Batch:
         """The sequences with these numbers in the layout of the cursor's pass, as a batch."""
         layout, width = self.layout(cursor.epoch), self.sequence_length + 1
         ids = np.empty((len(numbers), width), dtype=np.int64)
         first = np.zeros((len(numbers), width), dtype=bool)  # a document's first id
+        asked = np.zeros((len(numbers), width), dtype=bool)  # ids before a middle, if left out
         ends = []
         for row, number in enumerate(numbers.tolist()):
             pieces, heads = layout.row(number)
@@ -123,6 +140,7 @@ class Loader:
             end = 0
             for start, length in pieces:
                 self._read(start, ids[row, end : end + length])
+                self._mark_asked(start, asked[row, end : end + length])
                 end += length
             if end < width:  # padding is a document of its own
                 ids[row, end:], first[row, end] = self.pad_id, True
@@ -134,7 +152,7 @@ class Loader:
                 wanted=f"ids below {self._vocab_size}",
                 remedy="pack the tokens again",
             )
-        targets = np.where(first[:, 1:], IGNORED, ids[:, 1:])
+        targets = np.where((first | asked)[:, 1:], IGNORED, ids[:, 1:])
         for row, end in enumerate(ends):
             targets[row, end - 1 :] = IGNORED
         documents, positions = self._structure(first[:, :-1])
@@ -202,6 +220,13 @@ class Loader:
             done += len(piece)
             shard += 1
 
+    def _mark_asked(self, start: int, row: NDArray[np.bool_]) -> None:
+        """Mark in `row`, ids of the stream from `start` on, those of layouts before the middle."""
+        low = np.searchsorted(self._layouts[:, 1], start, side="right")
+        high = np.searchsorted(self._layouts[:, 0], start + len(row))
+        for begin, middle in (self._layouts[low:high, :2] - start).tolist():
+            row[max(begin, 0) : middle] = True
+
     def _too_short(self) -> ShardError:
         tokens = self._offsets[-1]
         return ShardError(
@@ -211,3 +236,8 @@ class Loader:
             wanted=f"at least one batch of {self.batch_size:,} sequences",
             remedy="give more text, or a smaller tokens.sequence_length or batch",
         )
+
+
+def _layouts(shards: Sequence[Shard], offsets: Sequence[int]) -> Matrix:
+    """All shards' layouts by their places in the stream."""
+    return np.concatenate([s.layouts + at for s, at in zip(shards, offsets, strict=False)])

@@ -31,8 +31,10 @@ from codekiln.storage import (
     write_json,
 )
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.encode import Encoded, encode_documents
+from codekiln.tokens.encode import encode_documents
+from codekiln.tokens.fim_settings import FimSettings
 from codekiln.tokens.packing_report import PackingReport, packing_report
+from codekiln.tokens.sequence import Account, Encoded
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard, ShardWriter, files_of
 from codekiln.tokens.sources import Source
@@ -40,8 +42,9 @@ from codekiln.types import Document
 
 SPLITS = ("train", "held_out")
 REPORT_FILE = "report.json"
-_SHAPING = {"fim_rate", "fim_order", "spm_rate"}  # sequences are cut when they are read
-_FORMAT = 2  # raise it when the same documents would give other files
+# what shards are made from: sequences are cut, and targets chosen, when they are read
+_SHAPING = set(FimSettings.model_fields) - {"fim_loss"}
+_FORMAT = 3  # raise it when the same documents would give other files
 
 _WORTH_PROCESSES_BYTES = 4_000_000  # Parquet; less is packed before other processes are up
 
@@ -51,13 +54,11 @@ Splits = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitReport:
-    """What one split holds. `files` are those of its documents, `bytes` UTF-8 bytes of text."""
+class SplitReport(Account):
+    """What one split holds: what `Account` says, and `bytes`, UTF-8 bytes of text."""
 
     shards: tuple[str, ...] = ()
     documents: int = 0
-    files: int = 0
-    fim_files: int = 0
     tokens: int = 0
     bytes: int = 0
 
@@ -70,16 +71,6 @@ class SplitReport:
     def fim_share(self) -> float:
         """Share of the files that were rearranged for infilling."""
         return self.fim_files / self.files if self.files else 0.0
-
-    def __add__(self, other: SplitReport) -> SplitReport:
-        return SplitReport(
-            shards=self.shards + other.shards,
-            documents=self.documents + other.documents,
-            files=self.files + other.files,
-            fim_files=self.fim_files + other.fim_files,
-            tokens=self.tokens + other.tokens,
-            bytes=self.bytes + other.bytes,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +139,7 @@ def _pack(
     seed: int,
     processes: int,
 ) -> PackReport:
-    made_from = fingerprint(
-        [_FORMAT, tokenizer.sha256, settings.model_dump(include=_SHAPING), seed]
-    )
+    made_from = fingerprint([_FORMAT, tokenizer.sha256, _shaping(settings), seed])
     _sweep(out)
     manifest = Manifest(out / "manifest.json", made_from)
     every = [
@@ -213,13 +202,16 @@ def open_shards(folder: Path, split: str, tokenizer_sha256: str | None = None) -
 
 
 def _check_fim(tokenizer: Tokenizer, settings: TokensSettings) -> None:
-    if settings.fim_rate == 0:
+    if not any(rate for _, rate in settings.stages):
         return
     try:
         tokenizer.special.fim()
     except TokenizerError as error:
         raise TokenizerError(
-            error.where, got=error.got, wanted=error.wanted, remedy="set tokens.fim_rate = 0"
+            error.where,
+            got=error.got,
+            wanted=error.wanted,
+            remedy="set tokens.fim_rate = 0, without a fim_schedule",
         ) from None
 
 
@@ -375,8 +367,14 @@ def _pack_file(job: _Job, counts: _Counts, show: Callable[[], None]) -> Splits:
 def _settings(job: _Job, split: str) -> TokensSettings:
     """Those of a split: held-out documents are plain text."""
     if split == "held_out":
-        return job.settings.model_copy(update={"fim_rate": 0.0})
+        return job.settings.model_copy(update={"fim_rate": 0.0, "fim_schedule": ()})
     return job.settings
+
+
+def _shaping(settings: TokensSettings) -> dict[str, Any]:
+    """The settings that ids depend on."""
+    in_contexts = {"sequence_length"} if settings.fim_level == "context" else set()
+    return settings.model_dump(mode="json", include=_SHAPING | in_contexts)
 
 
 def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
@@ -385,7 +383,7 @@ def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
         "tokenizer_sha256": job.tokenizer_sha256,
         "split": split,
         "seed": job.seed,
-        "settings": settings.model_dump(mode="json", include=_SHAPING),
+        "settings": _shaping(settings),
         "source": job.source.name,
         "source_sha256": job.source_sha256,
     }
@@ -415,20 +413,24 @@ def _write_shard(
 ) -> SplitReport:
     name = f"{split}-{_piece(job.number)}"
     facts = _facts(job, split, settings)
-    files = fim_files = documents = text_bytes = 0
+    account, documents, text_bytes = Account(), 0, 0
     with ShardWriter(job.out / name, vocab_size=job.vocab_size, facts=facts) as writer:
         for document in encoded:
             source = sources.popleft()
-            writer.add(document.ids, text_bytes=document.text_bytes, source=source)
+            writer.add(
+                document.ids,
+                text_bytes=document.text_bytes,
+                source=source,
+                stage=document.stage,
+                layouts=document.layouts,
+            )
             documents += 1
-            files += document.files
-            fim_files += document.fim_files
+            account += document.account
             text_bytes += document.text_bytes
     return SplitReport(
         shards=(name,),
         documents=documents,
-        files=files,
-        fim_files=fim_files,
+        **asdict(account),
         tokens=writer.tokens,
         bytes=text_bytes,
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from codekiln.recipe import Settings
+from codekiln.tokens.fim_settings import FimSettings
 
 Packing = Literal["concatenate", "best_fit"]
 MOST_PASSES = 1000.0
 SHARE_SLACK = 1e-6  # thirds that were typed
-FimOrder = Literal["psm", "spm", "mixed"]
 
 
 class LongDocumentSettings(Settings):
@@ -38,11 +38,8 @@ class LongDocumentSettings(Settings):
         return self
 
 
-class TokensSettings(Settings):
-    """`[tokens]`: sequence length, packing, sampling and fill-in-the-middle.
-
-    Source: DeepSeek-Coder §3.1.2 (rate 0.5, PSM).
-    """
+class TokensSettings(FimSettings):
+    """`[tokens]`: sequence length, packing, sampling, and what `FimSettings` has."""
 
     sequence_length: int = Field(
         1024, ge=1, le=2**20, description="tokens of one training sequence"
@@ -51,15 +48,6 @@ class TokensSettings(Settings):
         "concatenate",
         description="documents one behind the other, cut to sequences; or best_fit: packed so "
         "that none is cut which would fit, and the rest of a sequence padded",
-    )
-    fim_rate: float = Field(
-        0.5, ge=0.0, le=1.0, description="share of the code files rearranged for infilling"
-    )
-    fim_order: FimOrder = Field(
-        "psm", description="prefix-suffix-middle, suffix-prefix-middle, or each at times"
-    )
-    spm_rate: float = Field(
-        0.5, ge=0.0, le=1.0, description='with fim_order = "mixed": share of SPM among FIM files'
     )
     restart_positions: bool = Field(
         True, description="count positions from the start of each document, not of the sequence"
@@ -95,7 +83,16 @@ class TokensSettings(Settings):
         return value
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> TokensSettings:
+    def _contexts_are_sequences(self) -> Self:
+        if self.fim_level == "context" and self.packing != "best_fit":
+            raise ValueError(
+                'fim_level = "context" needs packing = "best_fit": documents one behind the other '
+                "are cut to sequences anywhere"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
         if both := sorted(self.weights.keys() & self.shares.keys()):
             raise ValueError(f"a weight or a share, and {both[0]!r} has both")
         return self

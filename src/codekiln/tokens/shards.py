@@ -11,11 +11,15 @@ The data file holds the ids of all sequences, one after the other, in one intege
     int64[n]  where each sequence starts in the data file, in bytes
     int64[m]  the sequences at which documents start, and n at the end
 
-All little-endian. Here a document is one sequence, so m = n + 1. Three files of ours stand beside:
-`<prefix>.bytes.npy`, int64 [n], UTF-8 bytes of each document's text (so that bits per byte is
-exact over any run of documents), `<prefix>.sources.npy`, uint16 [n], the number of each document's
-source, and `<prefix>.json`, what the shard was made from and the sources by number. That one is
-written last.
+All little-endian. Here a document is one sequence, so m = n + 1. Five files of ours stand beside:
+
+    <prefix>.bytes.npy    int64 [n], UTF-8 bytes of each document's text, so that bits per byte is
+                          exact over any run of documents
+    <prefix>.sources.npy  uint16 [n], the number of each document's source
+    <prefix>.stages.npy   uint8 [n], the stage of training that reads it
+    <prefix>.fim.npy      int64 [layouts, 3], of each FIM layout where in the data it starts, where
+                          its middle starts, and where it ends, in ids
+    <prefix>.json         what the shard was made from, and the sources by number; written last
 """
 
 from __future__ import annotations
@@ -48,6 +52,8 @@ _TYPES: dict[int, Any] = {
     8: np.uint16,
 }
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
+_NUMBERS = ("bytes", "sources", "stages", "fim")  # the .npy files
+ANY = -1
 _LONGEST = 2**31 - 1
 _MOST_SOURCES = 2**16
 _REMEDY = "pack the tokens again"
@@ -60,7 +66,7 @@ def dtype_for(vocab_size: int) -> np.dtype[Any]:
 
 def files_of(prefix: Path) -> list[Path]:
     """All files of the shard `prefix`, in the order in which they are put in place."""
-    suffixes = (".bin", ".idx", ".bytes.npy", ".sources.npy", ".json")
+    suffixes = (".bin", ".idx", *(f".{name}.npy" for name in _NUMBERS), ".json")
     return [Path(f"{prefix}{suffix}") for suffix in suffixes]
 
 
@@ -82,7 +88,7 @@ class ShardWriter:
         self.tokens = 0
         self._sizes, self._bytes = array("i"), array("q")
         self._sources: dict[Source, int] = {}
-        self._source_codes = array("H")
+        self._source_codes, self._stages, self._layouts = array("H"), array("B"), array("q")
         self._stack = contextlib.ExitStack()
         self._paths: list[Path] = []
         self._data: IO[bytes]
@@ -95,9 +101,19 @@ class ShardWriter:
         return self
 
     def add(
-        self, ids: NDArray[Any] | Sequence[int], *, text_bytes: int, source: Source = CODE
+        self,
+        ids: NDArray[Any] | Sequence[int],
+        *,
+        text_bytes: int,
+        source: Source = CODE,
+        stage: int = 0,
+        layouts: NDArray[np.int64] | None = None,
     ) -> None:
-        """Append one document."""
+        """Append one document.
+
+        Args:
+            layouts: its FIM layouts, in places of `ids`: int64 [layouts, 3].
+        """
         values = np.asarray(ids)
         if not 0 < len(values) <= _LONGEST:
             raise ShardError(self.prefix, got=f"a document of {len(values)} tokens")
@@ -114,6 +130,9 @@ class ShardWriter:
         self._sizes.append(len(values))
         self._bytes.append(text_bytes)
         self._source_codes.append(code)
+        self._stages.append(stage)
+        if layouts is not None:
+            self._layouts.extend((layouts + self.tokens).ravel().tolist())
         self.tokens += len(values)
 
     def _source_code(self, source: Source) -> int:
@@ -142,14 +161,13 @@ class ShardWriter:
         ends = np.cumsum(sizes, dtype=np.int64) * self.dtype.itemsize
         pointers = np.concatenate([[0], ends])[: len(sizes)]
         head = _HEAD.pack(MAGIC, VERSION, _CODES[self.dtype], len(sizes), len(sizes) + 1)
-        _, index, text_bytes, sources, sidecar = self._paths
+        _, index, *numbers, sidecar = self._paths
         with index.open("wb") as file:
             file.write(head + sizes.astype("<i4").tobytes() + pointers.astype("<i8").tobytes())
             file.write(np.arange(len(sizes) + 1, dtype="<i8").tobytes())
-        with text_bytes.open("wb") as file:
-            np.save(file, np.frombuffer(self._bytes, dtype=np.int64))
-        with sources.open("wb") as file:
-            np.save(file, np.frombuffer(self._source_codes, dtype=np.uint16))
+        for path, values in zip(numbers, self._numbers(), strict=True):
+            with path.open("wb") as file:
+                np.save(file, values)
         facts = {
             **self.facts,
             "vocab_size": self.vocab_size,
@@ -160,6 +178,15 @@ class ShardWriter:
         }
         sidecar.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
+    def _numbers(self) -> list[NDArray[Any]]:
+        """What the .npy files hold, in their order."""
+        return [
+            np.frombuffer(self._bytes, dtype=np.int64),
+            np.frombuffer(self._source_codes, dtype=np.uint16),
+            np.frombuffer(self._stages, dtype=np.uint8),
+            np.frombuffer(self._layouts, dtype=np.int64).reshape(-1, 3),
+        ]
+
 
 class Shard:
     """A shard, memory-mapped: `shard[i]` is the ids of document i.
@@ -169,6 +196,9 @@ class Shard:
         starts: int64 [documents + 1], where each document starts in `tokens`.
         text_bytes: int64 [documents], UTF-8 bytes of each document's text.
         source_codes: uint16 [documents], each document's place in `sources`.
+        stages: uint8 [documents], the stage of training that reads each document.
+        layouts: int64 [layouts, 3], places in `tokens` where each FIM layout starts, where its
+            middle does, and where it ends; in order.
         facts: the sidecar.
 
     Raises:
@@ -177,7 +207,7 @@ class Shard:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
-        data, index, text_bytes, source_codes, sidecar = files_of(prefix)
+        data, index, text_bytes, source_codes, stages, layouts, sidecar = files_of(prefix)
         self.facts = _read_sidecar(sidecar)
         self.vocab_size = int(self.facts["vocab_size"])
         self.tokenizer_sha256 = str(self.facts["tokenizer_sha256"])
@@ -188,9 +218,11 @@ class Shard:
         self.tokens: NDArray[Any] = (
             np.empty(0, dtype) if empty else np.memmap(data, dtype=dtype, mode="r")
         )
-        self.text_bytes = _read_numbers(text_bytes, len(sizes), np.int64)
+        self.text_bytes = _read_numbers(text_bytes, np.int64, len(sizes))
         self.sources = tuple(Source.from_json(value) for value in self.facts["sources"])
-        self.source_codes = _read_numbers(source_codes, len(sizes), np.uint16)
+        self.source_codes = _read_numbers(source_codes, np.uint16, len(sizes))
+        self.stages = _read_numbers(stages, np.uint8, len(sizes))
+        self.layouts = _read_layouts(layouts, int(self.starts[-1]))
         if len(sizes) and self.source_codes.max() >= len(self.sources):
             raise ShardError(
                 source_codes,
@@ -260,17 +292,33 @@ def _read_index(path: Path) -> tuple[np.dtype[Any], NDArray[np.int32]]:
     return dtype, sizes
 
 
-def _read_numbers(path: Path, documents: int, kind: type[Any]) -> NDArray[Any]:
-    """One number a document."""
+def _read_layouts(path: Path, tokens: int) -> NDArray[np.int64]:
+    layouts = _read_numbers(path, np.int64, ANY, 3)
+    places = np.concatenate([[0], layouts.ravel(), [tokens]])
+    if (np.diff(places) < 0).any():
+        raise ShardError(
+            path,
+            got="layouts out of order or beyond the tokens",
+            wanted=f"places from 0 to {tokens:,} that rise",
+            remedy=_REMEDY,
+        )
+    return layouts
+
+
+def _read_numbers(path: Path, kind: type[Any], *shape: int) -> NDArray[Any]:
+    """Numbers of a kind and shape, in which ANY is any size."""
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ShardError(path, got=f"unreadable ({error})", remedy=_REMEDY) from error
-    if values.shape != (documents,) or values.dtype != kind:
+    fits = values.ndim == len(shape) and all(
+        size in (found, ANY) for size, found in zip(shape, values.shape, strict=True)
+    )
+    if not fits or values.dtype != kind:
         raise ShardError(
             path,
             got=f"{values.dtype} {values.shape}",
-            wanted=f"{np.dtype(kind)} ({documents},), one a document",
+            wanted=f"{np.dtype(kind)} {shape}".replace(str(ANY), "any"),
             remedy=_REMEDY,
         )
     return np.asarray(values)

@@ -36,7 +36,7 @@ class TrainingState:
 
     Args:
         step: optimiser steps done; the next step has this number.
-        cursor: the loader's position, {"epoch", "index"}.
+        cursor: the loader's position, `Cursor.to_json()`.
         tokens: training tokens seen.
         skipped_steps: steps passed over because loss or gradient was not finite.
         skipped_in_a_row: of these, the ones just before `step`.
@@ -45,7 +45,7 @@ class TrainingState:
     """
 
     step: int
-    cursor: dict[str, int]
+    cursor: dict[str, Any]
     tokens: int
     skipped_steps: int = 0
     skipped_in_a_row: int = 0

@@ -14,11 +14,10 @@ from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings, Settings
 from codekiln.storage import fingerprint, read_json
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.loader import Loader
 from codekiln.tokens.pack import REPORT_FILE, open_shards
-from codekiln.tokens.sampling import Documents, Sampling
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard
+from codekiln.tokens.stages import StagedLoader
 from codekiln.training.evaluate import choose_documents
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 
@@ -49,7 +48,7 @@ class Inputs:
     """
 
     tokenizer: Tokenizer
-    loader: Loader
+    loader: StagedLoader
     sequence_length: int
     epoch_sequences: int
     held_out: tuple[np.ndarray, ...]
@@ -78,15 +77,12 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
     shards = open_shards(folder, "train", tokenizer.sha256)
     run, tokens = recipe.table(RunSettings), recipe.table(TokensSettings)
     training = recipe.table(TrainingSettings)
-    loader = Loader(
+    loader = StagedLoader(
         shards,
-        sequence_length=tokens.sequence_length,
+        tokens,
         batch_size=training.batch_size,
         seed=run.seed,
-        restart_positions=tokens.restart_positions,
-        packing=tokens.packing,
         pad_id=tokenizer.special.pad,
-        sampling=Sampling(Documents.of(shards), tokens, seed=run.seed),
     )
     held_out = _held_out(folder, tokenizer.sha256, training.evaluate_tokens)
     return Inputs(

@@ -139,7 +139,7 @@ def _start(root: Path, inputs: Inputs, *, resume: bool) -> TrainingState:
         if resume:
             logger.warning("no checkpoint in %s: beginning at step 0", root)
         return TrainingState(
-            step=0, cursor=asdict(Cursor()), tokens=0, identity=dict(inputs.identity)
+            step=0, cursor=Cursor().to_json(), tokens=0, identity=dict(inputs.identity)
         )
     folder, state = found
     checkpoint.check_identity(folder, state.identity, inputs.identity)
@@ -187,7 +187,7 @@ class _Run:
             if self.state.step == 0:
                 self._evaluate()
             status = self._steps(stop)
-            passes = self.inputs.loader.passes(Cursor(**self.state.cursor))
+            passes = self.inputs.loader.passes(Cursor.from_json(self.state.cursor))
             logger.info("passes over the data so far: %s", passes_line(passes))
             model = self.directory / "model"
             if status == "finished":
@@ -253,7 +253,8 @@ class _Run:
     def _one_step(self) -> tuple[StepResult, float]:
         started = time.perf_counter()
         state = self.state
-        cursor = Cursor(**state.cursor)
+        cursor = Cursor.from_json(state.cursor)
+        cursor = self.inputs.loader.advance(cursor, state.step / self.plan.total_steps)
         batches = []
         for _ in range(self.settings.gradient_accumulation):
             batch, cursor = self.inputs.loader.batch(cursor)
@@ -264,7 +265,7 @@ class _Run:
         self.state = replace(
             state,
             step=state.step + 1,
-            cursor=asdict(cursor),
+            cursor=cursor.to_json(),
             tokens=state.tokens + self.plan.tokens_per_step,
             skipped_steps=state.skipped_steps + result.skipped,
             skipped_in_a_row=state.skipped_in_a_row + 1 if result.skipped else 0,
