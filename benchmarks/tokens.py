@@ -39,6 +39,15 @@ from codekiln.types import Document, Span
 TEXT_BYTES = 12_000_000
 BATCHES = ((8, 1024), (4, 16384))  # sequences of so many ids
 BATCHES_A_ROUND = 20
+_PLAIN = TokensSettings()
+WAYS = {
+    "PSM": _PLAIN,
+    "MSP": TokensSettings(fim_order="msp"),
+    "cuts between tokens": TokensSettings(fim_cut="token"),
+    "contexts of 1024": TokensSettings(
+        fim_level="context", fim_cut="token", packing="best_fit", sequence_length=1024
+    ),
+}
 DOCUMENTS = 1_000_000  # to be laid out
 
 
@@ -101,9 +110,12 @@ def _tokenizing(texts: list[str], tokenizer: Tokenizer, folder: Path) -> Row:
 class _Known:
     """A tokenizer that knows the ids of all texts already: what is left is our own work."""
 
-    def __init__(self, tokenizer: Tokenizer, documents: list[Document], seed: int) -> None:
-        self.special = tokenizer.special
-        files = [f for d in documents for f in plan(d, TokensSettings(), seed=seed)]
+    def __init__(
+        self, tokenizer: Tokenizer, documents: list[Document], settings: TokensSettings
+    ) -> None:
+        self.special, self.vocab_size = tokenizer.special, tokenizer.vocab_size
+        self.encode, self.token_bytes = tokenizer.encode, tokenizer.token_bytes
+        files = [f for d in documents for f in plan(d, settings, seed=0)]
         texts = [text for file in files for text in file.texts]
         self._ids = dict(zip(texts, tokenizer.encode_arrays(texts), strict=True))
 
@@ -115,28 +127,45 @@ def _packing(texts: list[str], tokenizer: Tokenizer, folder: Path) -> list[Row]:
     documents = [_document(i, texts[i : i + 5]) for i in range(0, len(texts), 5)]
     prefix = folder / "train-00000"
 
-    def packed(chosen: Tokenizer) -> int:
+    def packed(chosen: Tokenizer, settings: TokensSettings = _PLAIN) -> int:
         facts = {"tokenizer_sha256": tokenizer.sha256}
         with ShardWriter(prefix, vocab_size=tokenizer.vocab_size, facts=facts) as writer:
-            for encoded in encode_documents(documents, chosen, TokensSettings(), seed=0):
-                writer.add(encoded.ids, text_bytes=encoded.text_bytes)
+            for encoded in encode_documents(documents, chosen, settings, seed=0):
+                writer.add(encoded.ids, text_bytes=encoded.text_bytes, layouts=encoded.layouts)
         return writer.tokens
 
-    known = cast(Tokenizer, _Known(tokenizer, documents, seed=0))
-    all_of_it, without = paired(lambda: packed(tokenizer), lambda: packed(known), rounds=3)
+    rows = []
+    for name, settings in WAYS.items():
+        known = cast(Tokenizer, _Known(tokenizer, documents, settings))
+        seconds, _ = paired(functools.partial(packed, known, settings), int, rounds=3, warmup=1)
+        rows.append(
+            Row(
+                what=f"FIM and packing after tokenizing, one core, {name}",
+                ours=packed(known, settings) / seconds,
+                unit="tokens/s",
+                target="5M",
+            )
+        )
+    by_syntax = TokensSettings(fim_cut="syntax")
+    slow, all_of_it = paired(
+        lambda: packed(tokenizer, by_syntax), lambda: packed(tokenizer), rounds=3
+    )
     tokens, size = packed(tokenizer), _megabytes(texts)
     return [
+        *rows,
+        Row(
+            what="the same with tokenizing, cuts by syntax",
+            ours=tokens / slow,
+            unit="tokens/s",
+            peer=tokens / all_of_it,
+            peer_name="cuts by character",
+            note="a second process parses",
+        ),
         Row(
             what="tokenizing, FIM and packing, one core",
             ours=tokens / all_of_it,
             unit="tokens/s",
             note=f"{size / all_of_it:.1f} MB/s; {size * 1e6 / tokens:.2f} bytes a token",
-        ),
-        Row(
-            what="FIM and packing after tokenizing, one core",
-            ours=tokens / without,
-            unit="tokens/s",
-            note=f"{without / all_of_it:.1%} of the time with it",
         ),
     ]
 

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from codekiln.recipe import Recipe
-    from codekiln.tokens.pack import PackReport
+    from codekiln.tokens.pack import PackReport, SplitReport
     from codekiln.tokens.packing_report import PackingReport
 
 MOST_SOURCES = 20  # lines of the table
@@ -59,8 +59,23 @@ def pack(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
             f"({split.fim_share:.1%} FIM), {split.tokens:,} tokens, {split.bytes:,} bytes, "
             f"{split.bytes_per_token:.2f} bytes a token"
         )
+        for line in _account(split):
+            click.echo(f"  {line}")
     for line in _sequences(report.sequences):
         click.echo(line)
+
+
+def _account(split: SplitReport) -> list[str]:
+    """What the tokens are, and which files chosen for FIM are not what was asked for."""
+    lines = [
+        f"{split.text_tokens:,} tokens of text, {split.fim_tokens:,} of text rearranged for "
+        f"infilling, {split.control_tokens:,} control tokens"
+    ]
+    if split.fim_short:
+        lines.append(f"{split.fim_short:,} files or pieces chosen for FIM were too short to be cut")
+    if split.fim_fallbacks:
+        lines.append(f"{split.fim_fallbacks:,} files were cut at characters: no syntax known")
+    return lines
 
 
 def _sequences(report: PackingReport) -> list[str]:
