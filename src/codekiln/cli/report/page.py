@@ -24,16 +24,19 @@ def write_report(run: Path) -> Path:
     """
     from jinja2 import Environment, StrictUndefined
 
+    from codekiln.tokens.pack import REPORT_FILE, SPLITS
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters.update(count=human_count, cut=cut, seconds=human_seconds)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     rows = list(MetricsFile(run / "metrics.jsonl").rows())
     evaluation = read_json(run / "evaluation" / "infilling.json")
+    tokens = read_json(run / "tokens" / REPORT_FILE)
     page = template.render(
         name=run.name,
         version=__version__,
         corpus=read_json(run / "corpus" / "report.json"),
-        tokens=read_json(run / "tokens" / "report.json"),
+        tokens={split: tokens[split] for split in SPLITS},
         model=read_json(run / "model" / "config.json"),
         training=_training(rows),
         plots=_plots(rows),
