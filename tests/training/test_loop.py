@@ -25,10 +25,13 @@ from codekiln.models.weights import load_model
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
-from codekiln.tokens.pack import open_shards
+from codekiln.tokens.pack import open_shards, pack
+from codekiln.tokens.settings import TokensSettings
 from codekiln.training.build import new_stepper
 from codekiln.training.inputs import open_inputs
 from codekiln.training.loop import EvaluationPoint, train
+
+from .conftest import read
 
 
 def override(folder: Path, *overrides: str) -> Recipe:
@@ -306,6 +309,35 @@ def test_a_bfloat16_run_resumes_to_the_same_bits(run_folder: Path) -> None:
         train(recipe, run_folder, callbacks=[stop])
     train(recipe, run_folder, resume=True)
     assert same_bits(weights(run_folder), weights(other))
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 7, 10])
+def test_a_run_with_stages_resumes_to_the_same_bits(run_folder: Path, stop_at: int) -> None:
+    """Stages begin at steps 3 and 9 of 12: stopped before, at and behind a border."""
+    schedule = "fim_schedule = [[0.0, 0.2], [0.25, 0.5], [0.75, 0.9]]"
+    path = run_folder.parent / "recipe.toml"
+    text = path.read_text().replace("[tokens]", f"[tokens]\n{schedule}\nfim_loss = 'middle'")
+    path.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1"))
+    recipe = Recipe.load(path, ["training.batch_size=2", "training.evaluate_every=1"])
+    shutil.rmtree(run_folder / "tokens")
+    source = run_folder / "source"
+    source.write_text("made up")
+    tokens = recipe.table(TokensSettings)
+    pack([source], read, run_folder / "tokenizer", tokens, run_folder / "tokens", seed=0)
+    other = run_folder.parent / "other"
+    shutil.copytree(run_folder, other)
+    train(recipe, other)
+
+    def stop(point: EvaluationPoint) -> None:
+        if point.step > stop_at:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(recipe, run_folder, callbacks=[stop])
+    train(recipe, run_folder, resume=True)
+    assert same_bits(weights(run_folder), weights(other))
+    state = json.loads((run_folder / "checkpoints/step-00000012/state.json").read_text())
+    assert len(state["cursor"]["earlier"]) == 2
 
 
 # refusing
