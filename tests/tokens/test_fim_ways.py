@@ -1,6 +1,8 @@
 """Every way of rearranging files: nothing is lost, and each id is accounted for."""
 
 import ast
+import sys
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from codekiln.tokens.cuts import SyntaxCutter, TokenBorders, cut_by_syntax
 from codekiln.tokens.encode import encode_document, encode_documents
 from codekiln.tokens.layout import lay_out
 from codekiln.tokens.plan import plan
@@ -239,6 +242,61 @@ def test_a_schedule_gives_each_stage_its_share_and_its_rate(tokenizer):
     for found, share, rate in zip(stages, (0.5, 0.3, 0.2), (0.0, 0.5, 1.0), strict=True):
         assert abs(len(found) - 2000 * share) < 4 * (2000 * share * (1 - share)) ** 0.5
         assert abs(sum(found) - len(found) * rate) <= 4 * (len(found) * rate * (1 - rate)) ** 0.5
+
+
+ODD = [
+    "x = 1\r\nif x:\r\n    x = 2\r\n",
+    "\ufeffx = 1\n",
+    "x = '\ud800'\n",
+    "\x00\n",
+    "((((",
+    "é",
+    " \n",
+]
+
+
+@pytest.mark.parametrize("order", ["psm", "spm", "msp"])
+def test_odd_texts_cut_by_syntax_come_back_whole(tokenizer, order):
+    pytest.importorskip("tree_sitter_python")
+    chosen = TokensSettings(fim_rate=1.0, fim_cut="syntax", fim_order=order)
+    documents = [make_document(f"r{i}", [text]) for i in range(12) for text in ODD]
+    for document, one in zip(
+        documents, encode_documents(documents, tokenizer, chosen, seed=0), strict=True
+    ):
+        text, _ = filled_in(one.ids.tolist(), tokenizer.special)
+        assert tokenizer.decode_bytes(text) == document.text.encode("utf-8", "surrogatepass")
+        assert one.account.fim_files == 1
+
+
+def test_files_over_which_the_parser_dies_are_cut_at_characters(tokenizer):
+    """A process that reads a question, and ends."""
+    pytest.importorskip("tree_sitter_python")
+    dies = "import sys; sys.stdout.write('R'); sys.stdout.flush(); sys.stdin.buffer.read(1)"
+    chosen = TokensSettings(fim_rate=1.0, fim_cut="syntax")
+    plans = [plan(make_document(f"r{i}", [PYTHON]), chosen, seed=0) for i in range(3)]
+    with closing(SyntaxCutter((sys.executable, "-c", dies))) as cutter:
+        cut, fallbacks = cut_by_syntax(plans, cutter)
+    assert fallbacks == [1, 1, 1]
+    assert [file.spans for [file] in cut] == [f.cut_at_characters().spans for [f] in plans]
+
+
+def test_headers_of_a_tokenizer_that_adds_a_space(tokenizer):
+    """Each id is a byte, and a space comes first, as in SentencePiece's vocabularies."""
+
+    class Spaced:
+        vocab_size = 256
+
+        def token_bytes(self, token):
+            return bytes([token])
+
+        def encode(self, text):
+            return list(b" " + text.encode())
+
+    borders = TokenBorders(Spaced())
+    for header in ("#a.py\n", "#größe.py\n"):
+        ids = np.array(Spaced().encode(header + "x = 1\n"), dtype=np.int32)
+        assert bytes(ids[: borders.header_ids(ids, header)].tolist()) == b" " + header.encode()
+    assert borders.header_ids(ids, "") == 0
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,17 @@ def test_the_report_follows_settings_that_need_no_packing(sources, tokenizer_fol
     assert run().packed == 0
 
 
+def test_other_grammars_cut_by_syntax_anew(sources, tokenizer_folder, tmp_path, monkeypatch):
+    settings = TokensSettings(fim_cut="syntax")
+
+    def packed():
+        return pack(sources, read, tokenizer_folder, settings, tmp_path, seed=0, processes=1).packed
+
+    assert packed() > 0 and packed() == 0
+    monkeypatch.setattr("codekiln.tokens.pack.versions", lambda: {"tree-sitter": "another"})
+    assert packed() > 0 and packed() == 0
+
+
 def test_shards_of_files_that_are_gone_go_too(sources, tokenizer, tokenizer_folder, tmp_path):
     out = tmp_path / "tokens"
     pack(sources, read, tokenizer_folder, SETTINGS, out, seed=0, processes=1)

@@ -83,8 +83,15 @@ def test_stages_that_a_run_skips_are_skipped(staged):
 
 def test_a_stage_without_documents_is_named(tmp_path):
     shard = shard_of(tmp_path, [[1] * 50] * 8, [0] * 8)
-    with pytest.raises(ShardError, match=r"stage 2 of tokens\.fim_schedule"):
+    with pytest.raises(ShardError, match=r"stage 2 of tokens\.fim_schedule: 0 tokens"):
         loader_of(shard)
+
+
+def test_stages_far_from_their_share_are_named(tmp_path, caplog):
+    documents = [[i] * (400 if i == 1 else 100) for i in range(3)]  # 17%, 67%, 17% of the tokens
+    loader_of(shard_of(tmp_path, documents, [0, 1, 2]))
+    assert "stage 2 of tokens.fim_schedule has" in caplog.text
+    assert "read 0.4" in caplog.text
 
 
 def test_a_shard_without_schedule_is_read_whole(staged):

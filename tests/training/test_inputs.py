@@ -43,6 +43,24 @@ def test_the_loader_is_the_one_the_recipe_asks_for(run_folder):
     assert 0 < twice.loader.passes(cursor)["python"] < 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "tokens.fim_order=spm",
+        "tokens.fim_rate=0.4",
+        "tokens.fim_schedule=[[0.0, 0.5], [0.5, 0.9]]",
+    ],
+)
+def test_tokens_that_other_settings_gave_are_refused(run_folder, change):
+    with pytest.raises(ShardError, match="packed with " + change.split("=")[0]) as caught:
+        inputs_of(run_folder, change)
+    assert "--set" in caught.value.remedy
+
+
+def test_what_is_chosen_in_reading_needs_no_packing(run_folder):
+    inputs_of(run_folder, "tokens.fim_loss=middle", "tokens.sequence_length=16")
+
+
 def test_a_name_that_no_document_bears_is_an_error(run_folder):
     with pytest.raises(RecipeError, match="did you mean 'python'"):
         inputs_of(run_folder, "tokens.weights={ pyhton = 2.0 }")

@@ -38,6 +38,15 @@ def override(folder: Path, *overrides: str) -> Recipe:
     return Recipe.load(folder.parent / "recipe.toml", overrides)
 
 
+def repack(recipe: Recipe, folder: Path) -> None:
+    """Pack the same documents with a recipe's settings."""
+    shutil.rmtree(folder / "tokens")
+    source = folder / "source"
+    source.write_text("made up")
+    settings = recipe.table(TokensSettings)
+    pack([source], read, folder / "tokenizer", settings, folder / "tokens", seed=0)
+
+
 def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -319,11 +328,7 @@ def test_a_run_with_stages_resumes_to_the_same_bits(run_folder: Path, stop_at: i
     text = path.read_text().replace("[tokens]", f"[tokens]\n{schedule}\nfim_loss = 'middle'")
     path.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1"))
     recipe = Recipe.load(path, ["training.batch_size=2", "training.evaluate_every=1"])
-    shutil.rmtree(run_folder / "tokens")
-    source = run_folder / "source"
-    source.write_text("made up")
-    tokens = recipe.table(TokensSettings)
-    pack([source], read, run_folder / "tokenizer", tokens, run_folder / "tokens", seed=0)
+    repack(recipe, run_folder)
     other = run_folder.parent / "other"
     shutil.copytree(run_folder, other)
     train(recipe, other)
@@ -444,10 +449,11 @@ def test_a_folder_that_is_no_model_is_refused_before_the_first_step(
 def test_the_model_says_how_it_was_taught_to_read_prompts(
     run_folder: Path, order: str, wanted: str
 ) -> None:
-    train(
-        override(run_folder, "training.steps=1", f"tokens.fim_order={order}", "corpus.order=path"),
-        run_folder,
+    recipe = override(
+        run_folder, "training.steps=1", f"tokens.fim_order={order}", "corpus.order=path"
     )
+    repack(recipe, run_folder)
+    train(recipe, run_folder)
     written = json.loads((run_folder / "model" / "codekiln.json").read_text())
     assert written == {"fim_order": wanted, "file_order": "path"}
     engine = Engine.load(run_folder, device="cpu")

@@ -2,7 +2,8 @@
 
 A cut between tokens falls on a border of the file's ids as encoded whole: nothing is encoded
 again, no token is split, and a layout is as long as the file and its control tokens. A model so
-trained never sees the halves of a token; an editor sends them all the same. And what an editor
+trained never sees the halves of a token; an editor sends them all the same. Where a character is
+several tokens, a part may begin or end inside it, which no editor sends. And what an editor
 encodes, the text before the place by itself, may have other ids near its end.
 
 A cut by syntax is chosen in a process of its own (`syntax_cuts.py`). A file without an installed
@@ -15,8 +16,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ MOST_BYTES = (1 << 32) - 1
 
 
 class SyntaxCutter:
-    """Cuts files around nodes of their syntax; use it in a `with` statement.
+    """Cuts files around nodes of their syntax; close it.
 
     Args:
         command: starts a process that speaks as `syntax_cuts.py` does.
@@ -57,15 +56,8 @@ class SyntaxCutter:
             cut.append(file.cut(spans) if spans else None)
         return cut
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the parser's process."""
         self._process.close()
 
 

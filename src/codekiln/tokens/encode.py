@@ -18,7 +18,7 @@ Source: DeepSeek-Coder §3.1.2 (FIM at document level, before packing).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.contexts import lay_out_pieces
@@ -55,7 +55,9 @@ def encode_documents(
         TokenizerError: when FIM is asked of a tokenizer that lacks its tokens.
     """
     with ExitStack() as stack:
-        cutter = stack.enter_context(SyntaxCutter()) if settings.fim_cut == "syntax" else None
+        cutter = None
+        if settings.fim_cut == "syntax":
+            cutter = stack.enter_context(closing(SyntaxCutter()))
         encoder = _Encoder(tokenizer, settings, seed, cutter)
         group: list[Document] = []
         held = 0

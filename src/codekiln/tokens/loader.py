@@ -114,8 +114,6 @@ class Loader:
         Raises:
             ShardError: when no pass from here on fills a batch.
         """
-        if cursor.index < 0:
-            cursor = replace(cursor, epoch=cursor.epoch + 1, index=0)
         last = cursor.epoch + _MOST_EMPTY
         while cursor.index + self.batch_size > self.sequences_in(cursor.epoch):
             cursor = replace(cursor, epoch=cursor.epoch + 1, index=0)
@@ -228,7 +226,8 @@ class Loader:
             row[max(begin, 0) : middle] = True
 
     def _too_short(self) -> ShardError:
-        tokens = self._offsets[-1]
+        lengths = np.diff(self._documents.starts)
+        tokens = int(lengths.sum() if self._chosen is None else lengths[self._chosen].sum())
         return ShardError(
             self._shards[0].prefix.parent if self._shards else "token shards",
             got=f"{tokens:,} tokens: {self.epoch_sequences:,} sequences of "

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from codekiln.errors import ShardError, TokenizerError
+from codekiln.languages.grammars import versions
 from codekiln.log import Progress, human_count
 from codekiln.processes import SPAWN, process_count, run_all
 from codekiln.storage import (
@@ -139,7 +140,9 @@ def _pack(
     seed: int,
     processes: int,
 ) -> PackReport:
-    made_from = fingerprint([_FORMAT, tokenizer.sha256, _shaping(settings), seed])
+    made_from = fingerprint(
+        [_FORMAT, tokenizer.sha256, shaping(settings), *_grammars(settings), seed]
+    )
     _sweep(out)
     manifest = Manifest(out / "manifest.json", made_from)
     every = [
@@ -371,10 +374,15 @@ def _settings(job: _Job, split: str) -> TokensSettings:
     return job.settings
 
 
-def _shaping(settings: TokensSettings) -> dict[str, Any]:
-    """The settings that ids depend on."""
+def shaping(settings: TokensSettings) -> dict[str, Any]:
+    """The settings that ids depend on; a shard's `facts["settings"]`."""
     in_contexts = {"sequence_length"} if settings.fim_level == "context" else set()
     return settings.model_dump(mode="json", include=_SHAPING | in_contexts)
+
+
+def _grammars(settings: TokensSettings) -> list[dict[str, str]]:
+    """What else ids depend on, where files are cut by syntax."""
+    return [versions()] if settings.fim_cut == "syntax" else []
 
 
 def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
@@ -383,7 +391,8 @@ def _facts(job: _Job, split: str, settings: TokensSettings) -> dict[str, Any]:
         "tokenizer_sha256": job.tokenizer_sha256,
         "split": split,
         "seed": job.seed,
-        "settings": _shaping(settings),
+        "settings": shaping(settings),
+        "grammars": _grammars(settings),
         "source": job.source.name,
         "source_sha256": job.source_sha256,
     }

@@ -2,28 +2,32 @@
 
 Tokens are packed before training, so a document is packed with the rate of one stage. Which one is
 a hash of its id, and as likely as the stage is long. A stage reads its own documents alone, from
-its first step to its last: once, if a run is one pass over the data; in a longer run several
-times. Rate 0.5 to the end and rate 0.9 at last, say, are documents of which half are rearranged,
-then others of which nine in ten are.
+its first step to its last. In a run of one pass over the data that is about once: shares of
+documents are shares of tokens only where there are many of them, and a stage that is far from its
+share is named. Rate 0.5 at first and rate 0.9 at last, say, are documents of which half are
+rearranged, then others of which nine in ten are.
 
-Open in the paper, which trains with one rate; schedules are of interest since V2 keeps it at 0.5
-and others raise it late.
+The paper trains with one rate throughout.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from codekiln.errors import ShardError
+from codekiln.log import logger
 from codekiln.tokens.batch import Batch
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.loader import Loader
 from codekiln.tokens.sampling import Documents, Sampling
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard
+
+UNEVEN = 0.1  # share by which a stage may be longer or shorter than its documents
 
 
 class StagedLoader:
@@ -75,6 +79,20 @@ class StagedLoader:
                 raise _of_stage(error, stage, len(self._starts)) from None
             self.loaders.append(loader)
         self.epoch_sequences = sum(loader.epoch_sequences for loader in self.loaders)
+        self._warn_of_uneven_stages()
+
+    def _warn_of_uneven_stages(self) -> None:
+        for stage, (start, end) in enumerate(pairwise([*self._starts, 1.0])):
+            share = self.loaders[stage].epoch_sequences / self.epoch_sequences
+            if abs(share / (end - start) - 1) > UNEVEN:
+                logger.warning(
+                    "stage %d of tokens.fim_schedule has %.1f%% of the sequences for %.1f%% of "
+                    "training: its documents are read %.2f times a pass",
+                    stage + 1,
+                    100 * share,
+                    100 * (end - start),
+                    (end - start) / share,
+                )
 
     def advance(self, cursor: Cursor, share: float) -> Cursor:
         """Where to read once `share` of training is done: `cursor`, or a later stage's start."""

@@ -32,8 +32,8 @@ def choose(root: Node, chances: Sequence[float]) -> Range:
 
     By the first chance, either of two ways:
 
-    - a node: a byte is drawn, and one of the named nodes that hold it, each alike. So a node is as
-      likely as it is long, and every depth between the root's children and a name is;
+    - a node: a byte is drawn, and one of the named nodes that hold it, each alike. So a node's
+      chance grows with its length, and falls with the number of nodes around each of its bytes;
     - a run: two bytes are drawn as for cuts by character, and the run of sibling nodes that is most
       nearly what lies between them (intersection over union). So statements go together.
 

@@ -14,7 +14,7 @@ from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings, Settings
 from codekiln.storage import fingerprint, read_json
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.pack import REPORT_FILE, open_shards
+from codekiln.tokens.pack import REPORT_FILE, open_shards, shaping
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard
 from codekiln.tokens.stages import StagedLoader
@@ -60,7 +60,8 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
     """Open `directory/tokenizer` and `directory/tokens`.
 
     Raises:
-        ShardError: no tokens, damaged ones, or those of another tokenizer.
+        ShardError: no tokens, damaged ones, those of another tokenizer, or those that other
+            settings gave.
         RecipeError: weights or shares that the documents cannot have.
         TokenizerError: no tokenizer.
     """
@@ -77,6 +78,7 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
     shards = open_shards(folder, "train", tokenizer.sha256)
     run, tokens = recipe.table(RunSettings), recipe.table(TokensSettings)
     training = recipe.table(TrainingSettings)
+    _check_settings(shards, tokens)
     loader = StagedLoader(
         shards,
         tokens,
@@ -94,6 +96,21 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
         held_out_bytes=tuple(size for _, size in held_out),
         identity=_identity(recipe, tokenizer, shards),
     )
+
+
+def _check_settings(shards: Sequence[Shard], tokens: TokensSettings) -> None:
+    wanted = shaping(tokens)
+    for shard in shards:
+        found = shard.facts.get("settings", {})
+        other = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        if other:
+            key = other[0]
+            raise ShardError(
+                shard.prefix,
+                got=f"packed with tokens.{key} = {found.get(key)}",
+                wanted=f"{wanted.get(key)}, as the recipe has it",
+                remedy="pack the tokens again, or give this command the same --set",
+            )
 
 
 def _held_out(folder: Path, sha256: str, limit: int) -> list[tuple[np.ndarray, int]]:
