@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tokens": "codekiln.tokens.settings:TokensSettings",
         "model": "codekiln.models.settings:ModelSettings",
         "optimizer": "codekiln.training.settings:OptimizerSettings",
+        "parallel": "codekiln.parallel.settings:ParallelSettings",
         "training": "codekiln.training.settings:TrainingSettings",
     },
     # languages that have an import resolver
