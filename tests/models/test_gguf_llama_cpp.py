@@ -110,7 +110,7 @@ def test_llama_cpp_stops_where_a_text_ends(llama_cpp, tiny_tokenizer, tmp_path: 
     model = _model(tiny_tokenizer)
     ids = tiny_tokenizer.encode(PROMPTS[0])
     with torch.no_grad():
-        stream, _ = model._hidden(torch.tensor([ids]), None, None, None, None)
+        stream = model._hidden(torch.tensor([ids]), None, None, None, None)
         hidden = model.model.norm(stream)
         model.lm_head.weight.zero_()
         model.lm_head.weight[tiny_tokenizer.special.eot] = hidden[0, -1]

@@ -117,12 +117,16 @@ def test_the_balance_loss_counts_in_the_gradient_alone(shape: dict[str, Any]) ->
     assert wanted.abs().max() > 1e-4
 
 
-@torch.no_grad()
 def test_no_balance_loss_outside_training(shape: dict[str, Any]) -> None:
-    block = MoE(DeepseekV2Config(**shape))
-    for parameter in block.parameters():
-        torch.nn.init.normal_(parameter)
-    assert block(_hidden()[None])[1] is None
+    gradients = []
+    for alpha in (0.0, 0.5):
+        block = MoE(DeepseekV2Config(**shape | {"aux_loss_alpha": alpha})).eval()
+        generator = torch.Generator().manual_seed(7)
+        for parameter in block.parameters():
+            torch.nn.init.normal_(parameter, generator=generator)
+        block(_hidden()[None]).sum().backward()
+        gradients.append(block.gate.weight.grad)
+    assert torch.equal(*gradients)
 
 
 def test_descending_the_balance_loss_evens_the_load(shape: dict[str, Any]) -> None:

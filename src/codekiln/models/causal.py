@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from codekiln import registry
 from codekiln.models.attention import Visibility, visibility
@@ -36,7 +37,15 @@ class Part:
 
 
 class Decoder(nn.Module):
-    """Embeddings, layers and the last norm (`model.` in a checkpoint's names)."""
+    """Embeddings, layers and the last norm (`model.` in a checkpoint's names).
+
+    Parts that lie on another rank are None.
+
+    Attributes:
+        checkpointing: keep only each layer's input for the way back, and compute the rest twice.
+    """
+
+    checkpointing = False
 
     def __init__(self, config: ModelConfig, layers: list[DecoderLayer]) -> None:
         super().__init__()
@@ -45,19 +54,21 @@ class Decoder(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(
-        self, tokens: Tensor, rotation: Rotation, seen: Visibility, cache: Cache | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """[batch, sequence] -> the stream before the last norm, and the layers' balance loss.
+        self, entering: Tensor, rotation: Rotation, seen: Visibility, cache: Cache | None
+    ) -> Tensor:
+        """Tokens [batch, sequence] -> the stream before the last norm, [..., hidden_size].
 
-        The stream is [batch, sequence, hidden_size]; the loss a scalar, None without experts.
+        Without embeddings what enters is the stream that another rank has begun.
         """
-        hidden: Tensor = self.embed_tokens(tokens)
-        losses = []
+        hidden = entering if self.embed_tokens is None else self.embed_tokens(entering)
         for layer in self.layers:
-            hidden, balance = layer(hidden, rotation, seen, cache)
-            if balance is not None:
-                losses.append(balance)
-        return hidden, torch.stack(losses).sum() if losses else None
+            if layer is None:
+                continue
+            if self.checkpointing and torch.is_grad_enabled():
+                hidden = checkpoint(layer, hidden, rotation, seen, cache, use_reentrant=False)
+            else:
+                hidden = layer(hidden, rotation, seen, cache)
+        return hidden
 
 
 class CausalLM(nn.Module):
@@ -127,7 +138,7 @@ class CausalLM(nn.Module):
             cache: keys and values of earlier tokens; takes those of the new ones.
             last_only: logits of the last token alone, for decoding.
         """
-        hidden, _ = self._hidden(tokens, positions, document_ids, attention_mask, cache)
+        hidden = self._hidden(tokens, positions, document_ids, attention_mask, cache)
         hidden = self.model.norm(hidden[:, -1:] if last_only else hidden)
         logits: Tensor = self.lm_head(hidden)
         return logits
@@ -149,11 +160,14 @@ class CausalLM(nn.Module):
             tokens: int64 [batch, sequence].
             targets: int64 [batch, sequence]: the token that follows each.
         """
-        hidden, balance = self._hidden(tokens, positions, document_ids, None, None)
+        hidden = self._hidden(tokens, positions, document_ids, None, None)
+        return self.loss_of(hidden, targets)
+
+    def loss_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy given the stream before the last norm; see `loss`."""
         hidden = self.model.norm(hidden)
         dtype = hidden.dtype
-        loss = cross_entropy(hidden.flatten(0, 1), self.lm_head.weight, targets.flatten(), dtype)
-        return loss if balance is None else loss + (balance - balance.detach())
+        return cross_entropy(hidden.flatten(0, 1), self.lm_head.weight, targets.flatten(), dtype)
 
     def _hidden(
         self,
@@ -162,7 +176,7 @@ class CausalLM(nn.Module):
         document_ids: Tensor | None,
         attention_mask: Tensor | None,
         cache: Cache | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor:
         batch, count = tokens.shape
         past = cache.length if cache is not None else 0
         dtype = attention_dtype(self.lm_head.weight)
@@ -178,7 +192,7 @@ class CausalLM(nn.Module):
         if positions is None and attention_mask is not None and seen.mask is not None:
             positions = (attention_mask.long().cumsum(1) - 1).clamp_(min=0)[:, past:]
         rotation = self.rotary(positions, past, count, tokens.device)
-        result: tuple[Tensor, Tensor | None] = self.model(tokens, rotation, seen, cache)
+        result: Tensor = self.model(tokens, rotation, seen, cache)
         return result
 
 

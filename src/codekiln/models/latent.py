@@ -20,6 +20,7 @@ from codekiln.models.layers import Cache, Linear, RMSNorm, Rotation
 from codekiln.models.moe_config import DeepseekV2Config
 from codekiln.models.positions import YarnScaling
 from codekiln.models.precision import attention_dtype
+from codekiln.models.product import local
 from codekiln.models.rope import rotate
 
 LATENT_EPS = 1e-6  # of the latents' norms, whatever rms_norm_eps says: as the released code
@@ -87,22 +88,24 @@ class LatentAttention(nn.Module):
         """Keys [batch, heads, sequence, qk_head_dim] and values [..., v_head_dim]."""
         config = self.config
         batch, count, _ = latent.shape
-        made = self.kv_b_proj(latent).view(batch, count, config.num_attention_heads, -1)
+        width = config.qk_nope_head_dim + config.v_head_dim
+        made = self.kv_b_proj(latent).view(batch, count, -1, width)
         still, value = made.split((config.qk_nope_head_dim, config.v_head_dim), -1)
-        shared = turned[:, :, None].expand(-1, -1, config.num_attention_heads, -1)
+        shared = turned[:, :, None].expand(-1, -1, made.shape[2], -1)
         key = torch.cat((still.to(turned.dtype), shared), -1)
         return key.transpose(1, 2), value.to(turned.dtype).transpose(1, 2)
 
     def _over_latents(self, query: Tensor, both: Tensor, seen: Visibility) -> Tensor:
         """Attention of queries over [batch, 1, keys, kv_lora_rank + qk_rope_head_dim] itself."""
         config = self.config
-        weight = self.kv_b_proj.weight.view(config.num_attention_heads, -1, config.kv_lora_rank)
+        width = config.qk_nope_head_dim + config.v_head_dim
+        weight = local(self.kv_b_proj.weight).view(-1, width, config.kv_lora_rank)
         to_key, to_value = weight.split((config.qk_nope_head_dim, config.v_head_dim), 1)
         still, turned = query.split((config.qk_nope_head_dim, config.qk_rope_head_dim), -1)
         query = torch.cat((still @ to_key.to(query.dtype), turned), -1)
         # the key serves as value: its last numbers are left out afterwards, and nothing is copied
         out = attend(query, both, both, seen, scale=self.scale)
-        out = out.unflatten(-1, (config.num_attention_heads, -1))[..., : config.kv_lora_rank]
+        out = out.unflatten(-1, (len(weight), -1))[..., : config.kv_lora_rank]
         out = out.transpose(1, 2)
         out = (out @ to_value.to(out.dtype).mT).transpose(1, 2).flatten(2)
         result: Tensor = self.o_proj(out)

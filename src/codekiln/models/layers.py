@@ -11,7 +11,7 @@ from codekiln.models.attention import Visibility
 from codekiln.models.config import ModelConfig
 from codekiln.models.operations import rms_norm, silu_gate
 from codekiln.models.precision import compute_dtype
-from codekiln.models.product import product
+from codekiln.models.product import local, product
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -38,7 +38,7 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
-        return product(inputs, self.weight)
+        return product(inputs, local(self.weight))
 
 
 class Embedding(nn.Embedding):
@@ -81,7 +81,7 @@ class DecoderLayer(nn.Module):
 
     Args:
         attention: (hidden, rotation, seen, cache) -> hidden.
-        feed_forward: hidden -> hidden, or -> (hidden, balance loss).
+        feed_forward: hidden -> hidden.
     """
 
     def __init__(self, config: ModelConfig, attention: nn.Module, feed_forward: nn.Module) -> None:
@@ -93,9 +93,8 @@ class DecoderLayer(nn.Module):
 
     def forward(
         self, hidden: Tensor, rotation: Rotation, seen: Visibility, cache: Cache | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """[batch, sequence, hidden_size] -> the same shape, and the layer's balance loss."""
+    ) -> Tensor:
+        """[batch, sequence, hidden_size] -> the same shape."""
         hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotation, seen, cache)
-        out = self.mlp(self.post_attention_layernorm(hidden))
-        out, balance = out if isinstance(out, tuple) else (out, None)
-        return hidden + out, balance
+        out: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        return out

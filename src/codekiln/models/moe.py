@@ -7,8 +7,11 @@ multiplied together, and `parts` says which part is which of the checkpoint's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from codekiln.models.causal import CausalLM, Part
 from codekiln.models.config import ModelConfig
@@ -16,11 +19,21 @@ from codekiln.models.experts import routed
 from codekiln.models.latent import LatentAttention
 from codekiln.models.layers import MLP, DecoderLayer
 from codekiln.models.moe_config import DeepseekV2Config
-from codekiln.models.routing import Router, balance_loss
+from codekiln.models.product import local
+from codekiln.models.routing import Router, balance_loss, with_gradient_of
+
+Products = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Experts(nn.Module):
-    """Matrices of all routed experts; `experts.routed` gives their shapes."""
+    """Matrices of all routed experts; `experts.routed` gives their shapes.
+
+    Attributes:
+        dispatch: where the experts lie on several ranks, what sends tokens to them: given the
+            products of the experts that are here, and `forward`'s arguments.
+    """
+
+    dispatch: Callable[[Products, Tensor, Tensor, Tensor], Tensor] | None = None
 
     def __init__(self, config: DeepseekV2Config) -> None:
         super().__init__()
@@ -30,11 +43,27 @@ class Experts(nn.Module):
 
     def forward(self, hidden: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
         """[tokens, hidden_size], [tokens, top_k] twice -> [tokens, hidden_size]."""
-        return routed(hidden, experts, weights, self.gate_up_proj, self.down_proj)
+        gate_up, down = local(self.gate_up_proj), local(self.down_proj)
+
+        def products(hidden: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+            return routed(hidden, experts, weights, gate_up, down)
+
+        if self.dispatch is None:
+            return products(hidden, experts, weights)
+        return self.dispatch(products, hidden, experts, weights)
 
 
 class MoE(nn.Module):
-    """Experts that each token chooses, and those that all tokens share."""
+    """Experts that each token chooses, and those that all tokens share.
+
+    Attributes:
+        balance_weight: of the balance loss, besides the configuration's: a micro-batch's share
+            of a step.
+        balance_group: ranks over which the balance is taken; see `balance_loss`.
+    """
+
+    balance_weight = 1.0
+    balance_group: ProcessGroup | None = None
 
     def __init__(self, config: DeepseekV2Config) -> None:
         super().__init__()
@@ -46,20 +75,21 @@ class MoE(nn.Module):
             width = config.n_shared_experts * config.moe_intermediate_size
             self.shared_experts = MLP(config.hidden_size, width)
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
-        """[batch, sequence, hidden_size] -> the same shape, and the weighted balance loss."""
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[batch, sequence, hidden_size] -> the same shape; the balance loss goes with it."""
         flat = hidden.flatten(0, 1)
         scores, experts, weights = self.gate(flat)
         out: Tensor = self.experts(flat, experts, weights).view(hidden.shape)
         if self.shared_experts is not None:
             out = out + self.shared_experts(hidden)
-        return out, self._balance(scores, experts, hidden.shape[0])
-
-    def _balance(self, scores: Tensor, experts: Tensor, batch: int) -> Tensor | None:
-        alpha = self.config.aux_loss_alpha
+        alpha = self.config.aux_loss_alpha * self.balance_weight
         if not self.training or not torch.is_grad_enabled() or not alpha:
-            return None
-        return alpha * balance_loss(scores, experts, batch, by_sequence=self.config.seq_aux)
+            return out
+        by_sequence = self.config.seq_aux
+        balance = balance_loss(
+            scores, experts, len(hidden), by_sequence=by_sequence, group=self.balance_group
+        )
+        return with_gradient_of(alpha * balance, out)
 
 
 class DeepseekV2ForCausalLM(CausalLM):

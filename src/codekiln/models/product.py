@@ -22,6 +22,12 @@ from torch.nn import functional
 FEWEST_ROWS = 64
 
 
+def local(weight: Tensor) -> Tensor:
+    """This rank's part of a weight that lies on several, or the weight."""
+    to_local = getattr(weight, "to_local", None)
+    return weight if to_local is None else to_local()
+
+
 def product(inputs: Tensor, weight: Tensor) -> Tensor:
     """inputs @ weight.T: [..., width] and [outputs, width] -> [..., outputs]."""
     if not _suits(inputs, weight):

@@ -6,8 +6,11 @@ device-limited routing as groups. Its losses between devices are no part of the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup, all_reduce
 from torch.nn import functional
 
 from codekiln.models.moe_config import DeepseekV2Config
@@ -49,7 +52,14 @@ def within_groups(scores: Tensor, groups: int, kept: int) -> Tensor:
     return scores.masked_fill(~mask.repeat_interleave(scores.shape[-1] // groups, -1), 0.0)
 
 
-def balance_loss(scores: Tensor, experts: Tensor, batch: int, *, by_sequence: bool) -> Tensor:
+def balance_loss(
+    scores: Tensor,
+    experts: Tensor,
+    batch: int,
+    *,
+    by_sequence: bool,
+    group: ProcessGroup | None = None,
+) -> Tensor:
     """sum over experts of (share of the choices x number of experts) x (mean score), a scalar.
 
     1 where every expert is chosen equally often; larger the less even the load is. Gradients
@@ -60,6 +70,8 @@ def balance_loss(scores: Tensor, experts: Tensor, batch: int, *, by_sequence: bo
         experts: int64 [batch * sequence, top_k].
         batch: sequences.
         by_sequence: each sequence on its own, then the mean; otherwise all tokens together.
+        group: ranks that share these sequences (all tokens, if not by sequence), equally many
+            tokens each; the loss is the sum of what they get.
 
     Source: DeepSeek-V2 §2.2.3, equations 23 to 25; by sequence as the released code.
     """
@@ -67,5 +79,30 @@ def balance_loss(scores: Tensor, experts: Tensor, batch: int, *, by_sequence: bo
     choices = experts.reshape(rows, -1)
     load = torch.zeros(rows, count, device=scores.device)
     load.scatter_add_(1, choices, torch.ones_like(choices, dtype=load.dtype))
-    load *= count / choices.shape[1]
-    return (load * scores.view(rows, -1, count).mean(1)).sum(-1).mean()
+    ranks = 1
+    if group is not None:
+        all_reduce(load, group=group)
+        ranks = group.size()
+    load *= count / (choices.shape[1] * ranks)
+    return (load * scores.view(rows, -1, count).mean(1)).sum(-1).mean() / ranks
+
+
+def with_gradient_of(loss: Tensor, stream: Tensor) -> Tensor:
+    """`stream` as it is; going backward through it, `loss` takes part with the gradient 1.
+
+    So a layer's own loss needs no way to the end of the model, which may be on another rank.
+    """
+    result: Tensor = _WithGradientOf.apply(loss, stream)
+    return result
+
+
+class _WithGradientOf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, stream: Tensor) -> Tensor:
+        ctx.save_for_backward(loss)
+        return stream.view_as(stream)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        (loss,) = ctx.saved_tensors
+        return torch.ones_like(loss), grad
