@@ -32,12 +32,30 @@ class Visibility:
         lengths: lengths of the runs of one document, over the flattened batch.
         offsets: int32 [runs + 1] on the device: where runs start (for varlen attention).
         mask: bool [batch or 1, 1, queries, keys], True where a query may look.
+        keys: with `offsets`, where keys are more than the queries.
     """
 
     causal: bool = True
     lengths: tuple[int, ...] = ()
     offsets: Tensor | None = None
     mask: Tensor | None = None
+    keys: Keys | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Which keys each run of queries sees, where queries are a part of a sequence.
+
+    Args:
+        chosen: int64 [chosen]: places in the flattened batch of keys, run after run.
+        offsets: int32 [runs + 1]: where each run's keys start among the chosen. The last query
+            of a run sees all of them, the one before all but the last, and so on.
+        longest: keys of the longest run.
+    """
+
+    chosen: Tensor
+    offsets: Tensor
+    longest: int
 
 
 def visibility(
@@ -107,7 +125,7 @@ def attend(
 def _attend(query: Tensor, key: Tensor, value: Tensor, seen: Visibility, scale: float) -> Tensor:
     grouped = query.shape[1] != key.shape[1]
     if seen.offsets is not None:
-        return _varlen(query, key, value, seen.offsets, scale, grouped)
+        return _varlen(query, key, value, seen.offsets, seen.keys, scale, grouped)
     if seen.lengths:
         return _document_by_document(query, key, value, seen.lengths, scale, grouped)
     if grouped and not seen.causal:
@@ -176,6 +194,51 @@ def document_mask(ids: Tensor) -> Tensor:
     return (runs[:, :, None] == runs[:, None, :]).tril()[:, None]
 
 
+def partial_visibility(
+    own: Tensor, document_ids: Tensor, *, device: torch.device, dtype: torch.dtype
+) -> Visibility:
+    """What queries see that are some tokens of each sequence, where keys are all its tokens.
+
+    Args:
+        own: int64 [queries], rising: the queries' places in the sequence.
+        document_ids: int [batch, sequence], as of `visibility`; on the CPU.
+        device, dtype: where, and in what, attention will compute.
+    """
+    runs = _starts(document_ids).cumsum(1)
+    if device.type != "cpu" and dtype in (torch.bfloat16, torch.float16):
+        return _runs_of_queries(own, runs, device)
+    places = torch.arange(runs.shape[1])
+    same = runs[:, own, None] == runs[:, None, :]
+    return Visibility(causal=False, mask=(same & (own[:, None] >= places))[:, None].to(device))
+
+
+def _runs_of_queries(own: Tensor, runs: Tensor, device: torch.device) -> Visibility:
+    """Neighbouring queries of one document are a run; its keys begin with the document."""
+    batch, length = runs.shape
+    queries, chosen, key_counts = [], [], []
+    for row in range(batch):
+        mine = runs[row, own]
+        new = torch.ones(len(own), dtype=torch.bool)
+        new[1:] = (own[1:] != own[:-1] + 1) | (mine[1:] != mine[:-1])
+        edges = [*new.nonzero().flatten().tolist(), len(own)]
+        for first, end in itertools.pairwise(edges):
+            start = int(torch.searchsorted(runs[row], mine[first]))
+            stop = int(own[end - 1]) + 1
+            queries.append(end - first)
+            key_counts.append(stop - start)
+            chosen.append(torch.arange(row * length + start, row * length + stop))
+    keys = Keys(
+        chosen=torch.cat(chosen).to(device),
+        offsets=_offsets(key_counts, device),
+        longest=max(key_counts),
+    )
+    return Visibility(causal=False, offsets=_offsets(queries, device), keys=keys)
+
+
+def _offsets(lengths: list[int], device: torch.device) -> Tensor:
+    return torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
+
+
 def _starts(ids: Tensor) -> Tensor:
     starts = torch.ones_like(ids, dtype=torch.bool)
     starts[:, 1:] = ids[:, 1:] != ids[:, :-1]
@@ -227,20 +290,28 @@ def _heads_as_queries(
 
 
 def _varlen(
-    query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, scale: float, grouped: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    offsets: Tensor,
+    keys: Keys | None,
+    scale: float,
+    grouped: bool,
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (t.transpose(1, 2).flatten(0, 1) for t in (query, key, value))
     longest = query.shape[2]  # no document is longer than its row; the true maximum would wait
+    if keys is not None:
+        k, v = k[keys.chosen], v[keys.chosen]
     out = varlen_attn(
         q,
         k,
         v,
         offsets,
-        offsets,
+        offsets if keys is None else keys.offsets,
         longest,
-        longest,
+        longest if keys is None else keys.longest,
         scale=scale,
         window_size=(-1, 0),
         enable_gqa=grouped,

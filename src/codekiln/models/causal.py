@@ -6,6 +6,7 @@ tensors are not its parameters one for one, which parts of them they are (`parts
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -108,14 +109,12 @@ class CausalLM(nn.Module):
     def init_weights(self, generator: torch.Generator | None = None) -> None:
         """Normal weights with `initializer_range`; norms are ones.
 
-        The same generator state gives the same weights: tensors are drawn in the order of
-        their names in the model. Open: the paper does not say how weights start.
+        The same generator state gives the same weights. Open: the paper does not say how
+        weights start.
         """
-        for parameter in self.parameters():  # tied weights come once
-            if parameter.dim() == 1:
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(0.0, self.config.initializer_range, generator=generator)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        for name, parameter in self.named_parameters():  # tied weights come once
+            parameter.copy_(drawn(name, parameter.shape, self.config.initializer_range, seed))
 
     def forward(
         self,
@@ -194,6 +193,18 @@ class CausalLM(nn.Module):
         rotation = self.rotary(positions, past, count, tokens.device)
         result: Tensor = self.model(tokens, rotation, seen, cache)
         return result
+
+
+def drawn(name: str, shape: torch.Size, deviation: float, seed: int) -> Tensor:
+    """First values of the parameter of this name, fp32 on the CPU.
+
+    Each has a random state of its own, so that a rank draws only what lies on it.
+    """
+    if len(shape) == 1:
+        return torch.ones(shape)
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 2)
+    return torch.empty(shape).normal_(0.0, deviation, generator=generator)
 
 
 def build_model(config: ModelConfig, generator: torch.Generator | None = None) -> CausalLM:

@@ -6,6 +6,8 @@ LlamaForCausalLM, so that checkpoints need no adapter in either direction.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from codekiln.models.attention import Visibility, attend
@@ -18,7 +20,13 @@ from codekiln.models.rope import rotate
 
 
 class Attention(nn.Module):
-    """Causal self-attention with rotary positions and grouped queries."""
+    """Causal self-attention with rotary positions and grouped queries.
+
+    Attributes:
+        tensor_parallel: the dimension of each matrix that tensor-parallel ranks divide.
+    """
+
+    tensor_parallel: ClassVar = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "o_proj": 1}
 
     def __init__(self, config: LlamaConfig, layer: int) -> None:
         super().__init__()

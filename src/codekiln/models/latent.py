@@ -11,6 +11,7 @@ Source: DeepSeek-V2 §2.1, appendix C.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,12 @@ LATENT_EPS = 1e-6  # of the latents' norms, whatever rms_norm_eps says: as the r
 
 
 class LatentAttention(nn.Module):
-    """Causal self-attention over latents, with and without query compression."""
+    """Causal self-attention over latents, with and without query compression.
+
+    What makes latents is on every tensor-parallel rank: it is narrow, and all heads need it.
+    """
+
+    tensor_parallel: ClassVar = {"q_proj": 0, "q_b_proj": 0, "kv_b_proj": 0, "o_proj": 1}
 
     def __init__(self, config: DeepseekV2Config, layer: int) -> None:
         super().__init__()

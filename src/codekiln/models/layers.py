@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,8 @@ class RMSNorm(nn.Module):
 
 class MLP(nn.Module):
     """SwiGLU feed-forward."""
+
+    tensor_parallel: ClassVar = {"gate_proj": 0, "up_proj": 0, "down_proj": 1}
 
     def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()

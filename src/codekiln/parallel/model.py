@@ -1,0 +1,133 @@
+"""A model in training, wherever its parts are: one rank, or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from codekiln.models.causal import build_model
+from codekiln.models.config import ModelConfig
+from codekiln.models.moe import MoE
+from codekiln.parallel import gradients
+from codekiln.parallel.pipeline import Micro, Pipeline
+from codekiln.parallel.settings import ParallelSettings
+from codekiln.parallel.sharding import Weights, fill_and_shard, keep_stage, shard_rest
+from codekiln.parallel.share import Share
+from codekiln.parallel.world import Meshes
+from codekiln.tokens.batch import IGNORED, Batch
+
+
+class ParallelModel:
+    """The ranks' parts of one model, and what training asks of them.
+
+    Every rank calls every method, in the same order.
+
+    Args:
+        config: the model's shape.
+        weights: (name, shape) -> the whole tensor, the same on every rank.
+        meshes: how ranks share it.
+        settings: `[parallel]`.
+        dtype: that layers compute in.
+        across_documents: whether attention reaches across packed documents.
+        compiled: whether each layer goes through torch.compile.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        meshes: Meshes,
+        settings: ParallelSettings,
+        *,
+        dtype: str = "float32",
+        across_documents: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        self.config, self.meshes, self._across = config, meshes, across_documents
+        pipelined = meshes.degrees.pipeline > 1
+        interleaved = pipelined and settings.pipeline_schedule == "interleaved"
+        chunks = settings.pipeline_chunks if interleaved else 1
+        stages = meshes.degrees.pipeline * chunks
+        self.shares: list[Share] = []
+        for chunk in range(chunks):
+            with torch.device("meta"):
+                model = build_model(config)
+            model.model.checkpointing = settings.activation_checkpointing == "layer"
+            stage = meshes.place["pipeline"] + chunk * meshes.degrees.pipeline
+            keep_stage(model, stage, stages)
+            fill_and_shard(model, weights, meshes, dtype=dtype, compiled=compiled)
+            share = Share(model, meshes)
+            shard_rest(share, meshes)
+            self.shares.append(share)
+        self._pipeline = (
+            Pipeline(self.shares, meshes, settings.pipeline_schedule) if pipelined else None
+        )
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """This rank's, by the names of the whole model."""
+        for share in self.shares:
+            yield from share.model.named_parameters()
+
+    def train(self, training: bool = True) -> None:
+        """Set every part's mode."""
+        for share in self.shares:
+            share.train(training)
+
+    def targets(self, batches: Sequence[Batch]) -> float:
+        """Targets in a step, of all ranks."""
+        share = self.shares[0]
+        mine = sum(int((share.mine(batch.targets) != IGNORED).sum()) for batch in batches)
+        (total,) = self.meshes.ranks.sums(mine)
+        return total / self.meshes.degrees.pipeline
+
+    def backward(self, batches: Sequence[Batch], targets: float) -> Tensor:
+        """Add a step's gradients; this rank's part of its mean loss, a scalar.
+
+        Args:
+            batches: this rank's rows of each micro-batch, sequences whole.
+            targets: in the step, of all ranks.
+        """
+        self._weigh_balance(len(batches))
+        if self._pipeline is not None:
+            return self._pipeline.backward([self._micro(b) for b in batches], targets)
+        losses = []
+        for batch in batches:
+            loss = self.shares[0](*self._micro(batch))[0] / targets
+            loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
+
+    def nats(self, batch: Batch) -> Tensor:
+        """This rank's part of a batch's summed nats, without gradients, a scalar."""
+        micro = self._micro(batch)
+        if self._pipeline is not None:
+            return self._pipeline.nats(micro)
+        with torch.no_grad():
+            return self.shares[0](*micro)[0]
+
+    def clip(self, limit: float) -> float:
+        """The norm of the whole gradient, which is then no longer than `limit`."""
+        parameters = [parameter for _, parameter in self.named_parameters()]
+        total = gradients.norm(parameters, self.meshes.ranks, copies=self.meshes.degrees.replicate)
+        gradients.clip(parameters, limit, total)
+        return total
+
+    def _micro(self, batch: Batch) -> Micro:
+        share, device = self.shares[0], self.meshes.ranks.device
+        return (
+            share.mine(batch.tokens).to(device),
+            batch.positions,
+            share.mine(batch.targets).to(device),
+            None if self._across else batch.document_ids,
+        )
+
+    def _weigh_balance(self, micro_batches: int) -> None:
+        """Each sequence's balance counts alike in a step."""
+        degrees = self.meshes.degrees
+        for share in self.shares:
+            for module in share.modules():
+                if isinstance(module, MoE):
+                    rows = degrees.replicate * degrees.data if module.config.seq_aux else 1
+                    module.balance_weight = 1.0 / (micro_batches * rows)
