@@ -33,7 +33,7 @@ def all_gather(part: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     first = part.movedim(dim, 0).contiguous()
     whole = first.new_empty(group.size() * first.shape[0], *first.shape[1:])
     dist.all_gather_into_tensor(whole, first, group=group)
-    return whole.movedim(0, dim)
+    return whole.movedim(0, dim).contiguous()
 
 
 def reduce_scatter(whole: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -41,7 +41,7 @@ def reduce_scatter(whole: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     first = whole.movedim(dim, 0).contiguous()
     part = first.new_empty(first.shape[0] // group.size(), *first.shape[1:])
     dist.reduce_scatter_tensor(part, first, group=group)
-    return part.movedim(0, dim)
+    return part.movedim(0, dim).contiguous()
 
 
 class _Gather(torch.autograd.Function):

@@ -58,7 +58,7 @@ class ParallelModel:
             stage = meshes.place["pipeline"] + chunk * meshes.degrees.pipeline
             keep_stage(model, stage, stages)
             fill_and_shard(model, weights, meshes, dtype=dtype, compiled=compiled)
-            share = Share(model, meshes)
+            share = Share(model, meshes, dtype)
             shard_rest(share, meshes)
             self.shares.append(share)
         self._pipeline = (

@@ -9,6 +9,7 @@ Source: DeepSeek-Coder §3.5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -59,15 +60,16 @@ class Pipeline:
             for parts in zip(*micro_batches, strict=True)
         )
         losses: list[Tensor] = []
+        inputs: dict[str, Any] = {"positions": positions, "targets": wanted}
+        if documents is not None:
+            inputs["document_ids"] = documents
         entering = (tokens,) if self._rank == 0 else ()
         self._schedule(len(micro_batches), micro_batches[0][0].shape).step(
             *entering,
             target=torch.zeros(len(micro_batches), device=self._device) if self.last else None,
             losses=losses if self.last else None,
-            positions=positions,
-            targets=wanted,
             return_outputs=False,
-            **({} if documents is None else {"document_ids": documents}),
+            **inputs,
         )
         zero = torch.zeros((), device=self._device)
         return torch.stack(losses).sum().detach() if losses else zero
@@ -87,14 +89,17 @@ class Pipeline:
                 )
                 for chunk, share in enumerate(self._shares)
             ]
-            if self._interleaved:
-                made = ScheduleInterleaved1F1B(
-                    stages, micro_batches, loss_fn=self._loss, scale_grads=False
-                )
-            else:
-                made = Schedule1F1B(stages[0], micro_batches, loss_fn=self._loss, scale_grads=False)
-            self._schedules[key] = made
+            self._schedules[key] = self._made(stages, micro_batches)
         return self._schedules[key]
+
+    def _made(
+        self, stages: Sequence[PipelineStage], micro_batches: int
+    ) -> Schedule1F1B | ScheduleInterleaved1F1B:
+        if not self._interleaved:
+            return Schedule1F1B(stages[0], micro_batches, loss_fn=self._loss, scale_grads=False)
+        return ScheduleInterleaved1F1B(
+            [*stages], micro_batches, loss_fn=self._loss, scale_grads=False
+        )
 
     def _loss(self, nats: Tensor, _: Tensor) -> Tensor:
         return nats.sum() / self._targets

@@ -20,11 +20,12 @@ class Share(nn.Module):
     Args:
         model: the stage's layers, filled and sharded.
         meshes: how ranks share it.
+        dtype: of matrix products: "float32" or "bfloat16".
     """
 
-    def __init__(self, model: CausalLM, meshes: Meshes) -> None:
+    def __init__(self, model: CausalLM, meshes: Meshes, dtype: str) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._narrow = model, dtype == "bfloat16"
         degrees, place = meshes.degrees, meshes.place
         self._context, self._tensor = degrees.context, degrees.tensor
         self._context_rank, self._tensor_rank = place["context"], place["tensor"]
@@ -56,6 +57,12 @@ class Share(nn.Module):
             targets: int64 [batch, own].
             document_ids: int64 [batch, sequence], whole; None: attention across documents.
         """
+        with torch.autocast(entering.device.type, torch.bfloat16, enabled=self._narrow):
+            return self._forward(entering, positions, targets, document_ids)
+
+    def _forward(
+        self, entering: Tensor, positions: Tensor, targets: Tensor, document_ids: Tensor | None
+    ) -> Tensor:
         model, device = self.model, entering.device
         length = positions.shape[1]
         own = self._own(length)

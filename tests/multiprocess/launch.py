@@ -1,0 +1,25 @@
+"""Starts a script on several gloo ranks of this machine, as torchrun does, and waits for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def launch(
+    ranks: int, script: Path, *arguments: str, seconds: float = 240.0, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run `script` on `ranks` ranks (one: without torchrun); its output and exit status."""
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    command = [sys.executable, *(torchrun if ranks > 1 else []), str(script), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if check and done.returncode:
+        at = max(done.stderr.find("Traceback"), 0)
+        raise AssertionError(f"{done.stdout[-2000:]}\n{done.stderr[at : at + 6000]}")
+    return done

@@ -1,0 +1,84 @@
+"""Every layout learns as one process does: losses, gradient norms and an evaluation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .launch import launch
+
+Layout = dict[str, Any]
+SCRIPT = Path(__file__).parent / "train_layouts.py"
+KINDS = ("dense", "experts", "experts-batch")
+TWO: list[Layout] = [
+    {"kind": "dense", "data": 2},
+    {"kind": "dense", "replicate": 2, "data": 1},
+    {"kind": "dense", "tensor": 2, "data": 1},
+    {"kind": "dense", "context": 2, "data": 1},
+    {"kind": "dense", "pipeline": 2, "data": 1},
+    {"kind": "dense", "pipeline": 2, "data": 1, "pipeline_schedule": "interleaved"},
+    {"kind": "dense", "data": 2, "activation_checkpointing": "layer"},
+    {"kind": "experts", "data": 2},
+    {"kind": "experts", "tensor": 2, "data": 1},
+    {"kind": "experts", "context": 2, "data": 1},
+    {"kind": "experts", "pipeline": 2, "data": 1},
+    {"kind": "experts", "data": 2, "expert": 2},
+    {"kind": "experts", "data": 2, "expert": 2, "activation_checkpointing": "layer"},
+    {"kind": "experts-batch", "tensor": 2, "data": 1, "expert": 2},
+    {"kind": "experts-batch", "context": 2, "data": 1},
+]
+FOUR: list[Layout] = [
+    {"kind": "dense", "replicate": 2, "data": 2},
+    {"kind": "dense", "data": 2, "tensor": 2},
+    {"kind": "dense", "data": 2, "pipeline": 2, "pipeline_schedule": "interleaved"},
+    {"kind": "dense", "tensor": 2, "context": 2, "data": 1},
+    {"kind": "experts", "data": 4, "expert": 2},
+    {"kind": "experts", "data": 2, "context": 2, "expert": 4},
+    {"kind": "experts", "replicate": 2, "data": 2, "expert": 2},
+]
+EIGHT: list[Layout] = [
+    {"kind": "dense", "pipeline": 2, "data": 2, "tensor": 2},
+    {"kind": "dense", "replicate": 2, "data": 2, "context": 2},
+    {"kind": "experts", "pipeline": 2, "data": 2, "context": 2, "expert": 4},
+]
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("one") / "found.json"
+    launch(1, SCRIPT, json.dumps([{"kind": kind} for kind in KINDS]), str(out))
+    return dict(zip(KINDS, json.loads(out.read_text()), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ranks", "layouts"), [(2, TWO), (4, FOUR), (8, EIGHT)])
+def test_losses_are_those_of_one_process(
+    ranks: int, layouts: list[Layout], one_process: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "found.json"
+    launch(ranks, SCRIPT, json.dumps(layouts), str(out))
+    for layout, found in zip(layouts, json.loads(out.read_text()), strict=True):
+        wanted = one_process[layout["kind"]]
+        assert wanted["losses"][0] - wanted["losses"][-1] > 0.1  # it learns
+        assert found["losses"] == pytest.approx(wanted["losses"], abs=1e-5), layout
+        assert found["norms"] == pytest.approx(wanted["norms"], rel=1e-5), layout
+        assert found["nats"] == pytest.approx(wanted["nats"], rel=1e-5), layout
+
+
+@pytest.mark.slow
+def test_bfloat16_differs_by_its_rounding_alone(
+    one_process: dict[str, Any], tmp_path: Path
+) -> None:
+    layouts = [
+        {"kind": kind, "dtype": "bfloat16", **degrees}
+        for kind in ("dense", "experts")
+        for degrees in ({"data": 2}, {"data": 1, "tensor": 2})
+    ]
+    launch(2, SCRIPT, json.dumps(layouts), str(tmp_path / "found.json"))
+    for layout, found in zip(
+        layouts, json.loads((tmp_path / "found.json").read_text()), strict=True
+    ):
+        wanted = one_process[layout["kind"]]
+        assert found["losses"] == pytest.approx(wanted["losses"], abs=0.03), layout
+        assert found["losses"] != wanted["losses"]
