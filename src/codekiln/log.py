@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 logger = logging.getLogger("codekiln")
 
@@ -27,6 +27,20 @@ def setup(*, verbose: bool = False) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+@contextmanager
+def quiet_unless(speaks: bool) -> Iterator[None]:
+    """Without messages and progress, unless this process speaks for all; errors are still shown."""
+    before, level = Progress.silent, logger.level
+    Progress.silent = before or not speaks
+    if not speaks:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        Progress.silent = before
+        logger.setLevel(level)
 
 
 def human_count(value: float) -> str:
@@ -53,6 +67,8 @@ class Progress:
     On a terminal one line that redraws itself; elsewhere a plain line every five seconds, so
     that logs stay readable. `advance` is cheap enough to call for every item.
     """
+
+    silent: ClassVar[bool] = False
 
     def __init__(self, title: str, *, total: float | None = None, unit: str = "items") -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -85,6 +101,8 @@ class Progress:
         return ", ".join(parts + ([self.note] if self.note else []))
 
     def _show(self, end: str) -> None:
+        if self.silent:
+            return
         start = "\r\x1b[2K" if self._terminal else ""
         sys.stderr.write(f"{start}{self.line()}{end}")
         sys.stderr.flush()
@@ -94,7 +112,7 @@ class Progress:
         elapsed = time.monotonic() - self._started
         self.total = None
         start = "\r\x1b[2K" if self._terminal else ""
-        if self._terminal or elapsed >= 2:
+        if (self._terminal or elapsed >= 2) and not self.silent:
             sys.stderr.write(f"{start}{self.line()}\n")
             sys.stderr.flush()
 

@@ -64,6 +64,7 @@ def test_losses_are_those_of_one_process(
         assert found["losses"] == pytest.approx(wanted["losses"], abs=1e-5), layout
         assert found["norms"] == pytest.approx(wanted["norms"], rel=1e-5), layout
         assert found["nats"] == pytest.approx(wanted["nats"], rel=1e-5), layout
+        assert found["whole"] == pytest.approx(wanted["nats"], rel=1e-5), layout
 
 
 @pytest.mark.slow

@@ -3,15 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from codekiln.models.causal import drawn
+from codekiln.models.causal import first_weights
 from codekiln.models.config import ModelConfig
 from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.moe_config import DeepseekV2Config
+from codekiln.parallel.checks import Degrees
 from codekiln.parallel.model import ParallelModel
 from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks, joined
@@ -95,12 +95,12 @@ def rows_of(batch: Batch, meshes: Meshes) -> Batch:
 def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """20 steps of AdamW: each one's loss and gradient norm, and a last evaluation's nats."""
     settings = {key: value for key, value in layout.items() if key not in ("kind", "dtype")}
-    degrees = SimpleNamespace(**{name: settings.get(name, 1) for name in DEGREES})
+    degrees = Degrees(**{name: settings.get(name, 1) for name in DEGREES})
     meshes = Meshes(ranks, degrees)
     shape = config(kind)
     model = ParallelModel(
         shape,
-        lambda name, size: drawn(name, size, shape.initializer_range, seed=3),
+        first_weights(shape, torch.Generator().manual_seed(3)),
         meshes,
         ParallelSettings(**settings),
         dtype=layout.get("dtype", "float32"),
@@ -118,8 +118,19 @@ def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
     model.train(False)
-    (nats,) = ranks.sums(float(model.nats(rows_of(micro_batches(99)[0], meshes))))
-    return {"losses": losses, "norms": norms, "nats": nats}
+    last = micro_batches(99)[0]
+    nats = model.nats(last.tokens[:3, :29], last.targets[:3, :29])
+    return {"losses": losses, "norms": norms, "nats": nats, "whole": whole_nats(model, last)}
+
+
+def whole_nats(model: ParallelModel, batch: Batch) -> float | None:
+    """The same by the gathered model, in one piece on rank 0."""
+    gathered = model.whole()
+    if gathered is None:
+        return None
+    tokens, targets = batch.tokens[:3, :29], batch.targets[:3, :29]
+    with torch.no_grad():
+        return float(gathered.eval().loss(tokens, targets) * (targets != IGNORED).sum())
 
 
 def main() -> None:

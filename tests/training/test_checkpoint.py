@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from codekiln.errors import CheckpointError
+from codekiln.parallel.world import ALONE
 from codekiln.training import checkpoint
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.optim import build_optimizer
+from codekiln.training.saving import Saver
 from codekiln.training.settings import OptimizerSettings
 
 STATE = TrainingState(
@@ -30,7 +32,26 @@ STATE = TrainingState(
 def make(width: int = 4) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Embedding(5, width), nn.Linear(width, 5, bias=False))
-    return model, build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
+    return model, build_optimizer(model, OptimizerSettings())
+
+
+def save(
+    root: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    keep: int,
+    keep_every: int = 0,
+) -> Path:
+    saver = Saver(root, ALONE, keep=keep, keep_every=keep_every)
+    saver.save(state, dict(model.named_parameters()), optimizer)
+    saver.close()
+    return root / f"step-{state.step:08d}"
+
+
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    checkpoint.restore(folder, dict(model.named_parameters()), optimizer)
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -43,14 +64,14 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path: Path) -> None:
     model, optimizer = make()
     for _ in range(3):
         step(model, optimizer)
-    folder = checkpoint.save(tmp_path, STATE, model, optimizer, keep=2)
+    folder = save(tmp_path, STATE, model, optimizer, keep=2)
     for _ in range(3):
         step(model, optimizer)
 
     other, other_optimizer = make()
     step(other, other_optimizer)  # something to overwrite
     assert checkpoint.read_state(folder) == STATE
-    checkpoint.restore(folder, other, other_optimizer)
+    restore(folder, other, other_optimizer)
     for _ in range(3):
         step(other, other_optimizer)
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
@@ -60,31 +81,47 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path: Path) -> None:
 def test_a_tied_weight_is_stored_once_and_stays_tied(tmp_path: Path) -> None:
     model, _ = make()
     model[1].weight = model[0].weight
-    optimizer = build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
+    optimizer = build_optimizer(model, OptimizerSettings())
     step(model, optimizer)
-    folder = checkpoint.save(tmp_path, STATE, model, optimizer, keep=1)
+    folder = save(tmp_path, STATE, model, optimizer, keep=1)
     other = copy.deepcopy(model)
     with torch.no_grad():
         other[0].weight.zero_()
-    checkpoint.restore(folder, other, build_optimizer(other, OptimizerSettings(), CPU))
+    restore(folder, other, build_optimizer(other, OptimizerSettings()))
     assert other[1].weight is other[0].weight
     assert torch.equal(other[0].weight, model[0].weight)
-
-
-CPU = torch.device("cpu")
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     model, optimizer = make()
     for number in (1, 2, 10, 11):
-        checkpoint.save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
+        save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
     assert sorted(os.listdir(tmp_path)) == ["step-00000010", "step-00000011"]
+
+
+def test_every_so_many_steps_one_stays_for_good(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for number in range(1, 8):
+        save(tmp_path, replace(STATE, step=number), model, optimizer, keep=1, keep_every=3)
+    assert sorted(os.listdir(tmp_path)) == [f"step-0000000{number}" for number in (3, 6, 7)]
+
+
+def test_what_is_saved_is_what_was_when_saving_began(tmp_path: Path) -> None:
+    model, optimizer = make(width=2000)
+    step(model, optimizer)
+    before = [parameter.clone() for parameter in model.parameters()]
+    saver = Saver(tmp_path, ALONE, keep=1)
+    saver.save(STATE, dict(model.named_parameters()), optimizer)
+    step(model, optimizer)  # while it is being written
+    saver.close()
+    restore(tmp_path / "step-00000003", model, optimizer)
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 def test_tensors_are_as_readable_as_the_state(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        folder = checkpoint.save(tmp_path, STATE, *make(), keep=1)
+        folder = save(tmp_path, STATE, *make(), keep=1)
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
@@ -93,12 +130,12 @@ def test_tensors_are_as_readable_as_the_state(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_takes_no_whole_ones_place(tmp_path: Path) -> None:
     model, optimizer = make()
     for number in (100, 200):
-        checkpoint.save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
-    flip(tmp_path / "step-00000200" / "model.safetensors")
+        save(tmp_path, replace(STATE, step=number), model, optimizer, keep=2)
+    flip(tmp_path / "step-00000200" / "__0_0.distcp")
     found = checkpoint.newest(tmp_path)
     assert found is not None
     assert found[1].step == 100
-    checkpoint.save(tmp_path, replace(STATE, step=150), model, optimizer, keep=1)
+    save(tmp_path, replace(STATE, step=150), model, optimizer, keep=1)
     last = checkpoint.newest(tmp_path)
     assert last is not None
     assert last[1].step == 150
@@ -109,8 +146,7 @@ def save_two(root: Path) -> tuple[Path, Path]:
     model, optimizer = make()
     step(model, optimizer)
     first, second = (
-        checkpoint.save(root, replace(STATE, step=number), model, optimizer, keep=5)
-        for number in (1, 2)
+        save(root, replace(STATE, step=number), model, optimizer, keep=5) for number in (1, 2)
     )
     return first, second
 
@@ -125,7 +161,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", "state.json"])
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink], ids=["cut", "flipped", "removed"])
 def test_a_damaged_checkpoint_is_passed_over_and_refused(
     tmp_path: Path, name: str, damage: object, caplog: pytest.LogCaptureFixture
@@ -148,7 +184,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_refused(
 def test_another_format_is_refused(tmp_path: Path) -> None:
     _, second = save_two(tmp_path)
     path = second / "state.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
     with pytest.raises(CheckpointError, match="another format"):
         checkpoint.read_state(second)
 
@@ -156,7 +192,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_model_names_the_weights(tmp_path: Path) -> None:
     _, second = save_two(tmp_path)
     with pytest.raises(CheckpointError, match=r"another model: 0\.weight, 1\.weight"):
-        checkpoint.restore(second, *make(width=6))
+        restore(second, *make(width=6))
 
 
 def test_differing_keys_are_named_with_both_values(tmp_path: Path) -> None:
@@ -179,10 +215,10 @@ from codekiln.training import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 root = Path({root!r})
 small = t.make()
-checkpoint.save(root, t.STATE, *small, keep=1)
+t.save(root, t.STATE, *small, keep=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    checkpoint.save(root, replace(t.STATE, step=4), *t.make(width=4000), keep=1)
+    t.save(root, replace(t.STATE, step=4), *t.make(width=4000), keep=1)
 except t.CheckpointError as error:
     print(error)
 """

@@ -22,12 +22,13 @@ from codekiln.generation.engine import Engine
 from codekiln.log import MetricsFile
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import load_model
+from codekiln.parallel.world import ALONE
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.pack import open_shards, pack
 from codekiln.tokens.settings import TokensSettings
-from codekiln.training.build import new_stepper
+from codekiln.training.build import meshes_of, new_stepper
 from codekiln.training.inputs import open_inputs
 from codekiln.training.loop import EvaluationPoint, train
 
@@ -144,7 +145,7 @@ def test_accumulation_equals_a_larger_batch(run_folder: Path) -> None:
             f"training.gradient_accumulation={accumulation}",
         )
         inputs = open_inputs(recipe, run_folder)
-        stepper = new_stepper(recipe, inputs, torch.device("cpu"), "float32")
+        stepper = new_stepper(recipe, inputs, meshes_of(recipe, inputs, ALONE), "float32")
         cursor, seen = Cursor(), []
         for _ in range(3):
             batches = []
@@ -161,12 +162,12 @@ def test_accumulation_equals_a_larger_batch(run_folder: Path) -> None:
 def test_clipping_bounds_the_gradient_that_is_used(run_folder: Path) -> None:
     recipe = override(run_folder, "optimizer.gradient_clip=0.01")
     inputs = open_inputs(recipe, run_folder)
-    stepper = new_stepper(recipe, inputs, torch.device("cpu"), "float32")
+    stepper = new_stepper(recipe, inputs, meshes_of(recipe, inputs, ALONE), "float32")
     seen: list[float] = []
     update = stepper.optimizer.step
 
     def step() -> None:
-        norms = [p.grad.norm() for p in stepper.model.parameters() if p.grad is not None]
+        norms = [p.grad.norm() for _, p in stepper.model.named_parameters() if p.grad is not None]
         seen.append(float(torch.stack(norms).norm()))
         update()
 
@@ -290,7 +291,7 @@ def test_damaged_checkpoints_are_passed_over(
     expected = weights(run_folder)
     shutil.rmtree(run_folder / "model")
     newest = run_folder / "checkpoints" / "step-00000012"
-    path = newest / "model.safetensors"
+    path = newest / "__0_0.distcp"
     path.write_bytes(path.read_bytes()[:-100])
     with caplog.at_level("WARNING", logger="codekiln"):
         result = train(recipe, run_folder, resume=True)
@@ -390,7 +391,7 @@ def test_a_resumed_run_may_save_and_evaluate_at_other_steps(
     assert train(free, run_folder, resume=True).status == "finished"
     metrics = [row for row in rows(run_folder) if row["step"] > 4]
     assert [row["step"] for row in metrics if "held_out_bits_per_byte" in row] == [5, 10, 12]
-    assert [row["step"] for row in metrics if "checkpoint_seconds" in row] == [6, 9, 12]
+    assert [row["step"] for row in metrics if "checkpoint_stall_seconds" in row] == [6, 9, 12]
     assert [row["step"] for row in metrics if "gradient_norm" in row] == [6, 9, 12]
     assert same_bits(weights(run_folder), weights(whole))
 
@@ -505,7 +506,7 @@ def test_a_disk_that_fills_up_is_a_message(
 
 def poison(monkeypatch: pytest.MonkeyPatch, bad_calls: set[int]) -> None:
     """Make the loss of some training micro-batches (numbered from 1) not a number."""
-    calls, honest = [0], LlamaForCausalLM.loss
+    calls, honest = [0], LlamaForCausalLM.loss_of
 
     def loss(self: LlamaForCausalLM, *arguments: Any, **keywords: Any) -> Tensor:
         value: Tensor = honest(self, *arguments, **keywords)
@@ -514,7 +515,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, bad_calls: set[int]) -> None:
         calls[0] += 1
         return value * math.nan if calls[0] in bad_calls else value
 
-    monkeypatch.setattr(LlamaForCausalLM, "loss", loss)
+    monkeypatch.setattr(LlamaForCausalLM, "loss_of", loss)
 
 
 def test_a_loss_that_is_not_finite_is_skipped_and_counted(

@@ -11,24 +11,24 @@ from codekiln.training.settings import OptimizerSettings
 class Small(nn.Module):
     def __init__(self, *, tied: bool = False) -> None:
         super().__init__()
-        self.embed = nn.Embedding(5, 4)
+        self.embed_tokens = nn.Embedding(5, 4)
         self.inner = nn.Linear(4, 4, bias=True)
         self.norm = nn.RMSNorm(4)
         self.head = nn.Linear(4, 5, bias=False)
         if tied:
-            self.head.weight = self.embed.weight
+            self.head.weight = self.embed_tokens.weight
 
 
 def test_only_matrices_decay_and_no_embedding() -> None:
     decayed, free = split_parameters(Small())
     assert set(decayed) == {"inner.weight", "head.weight"}
-    assert set(free) == {"embed.weight", "inner.bias", "norm.weight"}
+    assert set(free) == {"embed_tokens.weight", "inner.bias", "norm.weight"}
 
 
 def test_a_tied_head_is_the_embedding() -> None:
     decayed, free = split_parameters(Small(tied=True))
     assert set(decayed) == {"inner.weight"}
-    assert "embed.weight" in free
+    assert "embed_tokens.weight" in free
 
 
 def test_frozen_weights_are_left_out() -> None:
@@ -42,7 +42,7 @@ def test_one_step_is_the_formula() -> None:
     torch.manual_seed(0)
     model = Small()
     settings = OptimizerSettings(betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
-    optimizer = build_optimizer(model, settings, torch.device("cpu"))
+    optimizer = build_optimizer(model, settings)
     set_learning_rate(optimizer, 0.01)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for parameter in model.parameters():
@@ -59,18 +59,18 @@ def test_one_step_is_the_formula() -> None:
 
 def test_a_token_that_never_occurs_keeps_its_row() -> None:
     model = Small()
-    optimizer = build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
-    row = model.embed.weight[3].detach().clone()
+    optimizer = build_optimizer(model, OptimizerSettings())
+    row = model.embed_tokens.weight[3].detach().clone()
     for _ in range(3):
         optimizer.zero_grad()
-        model.head(model.embed(torch.tensor([0, 1, 2]))).sum().backward()
+        model.head(model.embed_tokens(torch.tensor([0, 1, 2]))).sum().backward()
         optimizer.step()
-    assert torch.equal(model.embed.weight[3], row)
-    assert not torch.equal(model.embed.weight[0], row)
+    assert torch.equal(model.embed_tokens.weight[3], row)
+    assert not torch.equal(model.embed_tokens.weight[0], row)
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.5])
 def test_every_group_gets_the_rate(rate: float) -> None:
-    optimizer = build_optimizer(Small(), OptimizerSettings(), torch.device("cpu"))
+    optimizer = build_optimizer(Small(), OptimizerSettings())
     set_learning_rate(optimizer, rate)
     assert {group["lr"] for group in optimizer.param_groups} == {rate}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,17 +22,32 @@ EXIT_INTERRUPTED = 130
     type=click.Path(path_type=Path, file_okay=False),
     help="Run folder, in place of the recipe's run.directory.",
 )
-def train(recipe: Path, overrides: tuple[str, ...], resume: bool, out: Path | None) -> None:
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Ranks on this machine, for the recipe's [parallel]; on several machines use torchrun.",
+)
+def train(
+    recipe: Path, overrides: tuple[str, ...], resume: bool, out: Path | None, processes: int | None
+) -> None:
     """Train RECIPE's model on the run folder's tokens; resume a run.
 
     Writes checkpoints, metrics.jsonl and, at the end, model/ (a Hugging Face folder) into the
-    run folder. A signal (Ctrl-C) saves a checkpoint first.
+    run folder. A signal (Ctrl-C) saves a checkpoint first. A run may go on with another number of
+    ranks, or another layout of them.
 
     \b
     Example:
       codekiln train recipes/pretrain-tiny.toml --set training.max_minutes=3
       codekiln train recipes/pretrain-tiny.toml --resume
+      codekiln train recipes/deepseek-coder-1.3b.toml --processes 8
+      torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m codekiln train recipes/deepseek-coder-33b.toml
     """
+    if processes is not None and processes > 1:
+        from codekiln.cli.ranks import launch
+
+        sys.exit(launch(processes, sys.argv[1:]))
     from codekiln.recipe import Recipe, RunSettings
 
     values = Recipe.load(recipe, overrides)
@@ -40,8 +56,11 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool, out: Path | No
     from codekiln.training.loop import train as run
 
     result = run(values, directory, resume=resume)
+    speaks = os.environ.get("RANK", "0") == "0"
     if result.status == "interrupted":
         sys.exit(EXIT_INTERRUPTED)
+    if not speaks:
+        return
     if result.status == "nothing to do":
         click.echo(f"nothing to do: the model is in {result.model}")
         return

@@ -7,6 +7,7 @@ tensors are not its parameters one for one, which parts of them they are (`parts
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -112,9 +113,9 @@ class CausalLM(nn.Module):
         The same generator state gives the same weights. Open: the paper does not say how
         weights start.
         """
-        seed = int(torch.randint(2**62, (), generator=generator))
+        first = first_weights(self.config, generator)
         for name, parameter in self.named_parameters():  # tied weights come once
-            parameter.copy_(drawn(name, parameter.shape, self.config.initializer_range, seed))
+            parameter.copy_(first(name, parameter.shape))
 
     def forward(
         self,
@@ -195,16 +196,23 @@ class CausalLM(nn.Module):
         return result
 
 
-def drawn(name: str, shape: torch.Size, deviation: float, seed: int) -> Tensor:
-    """First values of the parameter of this name, fp32 on the CPU.
+def first_weights(
+    config: ModelConfig, generator: torch.Generator | None = None
+) -> Callable[[str, torch.Size], Tensor]:
+    """(name, shape) -> first values of that parameter, fp32 on the CPU.
 
     Each has a random state of its own, so that a rank draws only what lies on it.
     """
-    if len(shape) == 1:
-        return torch.ones(shape)
-    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 2)
-    return torch.empty(shape).normal_(0.0, deviation, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+
+    def draw(name: str, shape: torch.Size) -> Tensor:
+        if len(shape) == 1:
+            return torch.ones(shape)
+        digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+        own = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 2)
+        return torch.empty(shape).normal_(0.0, config.initializer_range, generator=own)
+
+    return draw
 
 
 def build_model(config: ModelConfig, generator: torch.Generator | None = None) -> CausalLM:

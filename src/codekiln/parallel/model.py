@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn.functional import pad
 
-from codekiln.models.causal import build_model
+from codekiln.models.causal import CausalLM, build_model
 from codekiln.models.config import ModelConfig
 from codekiln.models.moe import MoE
 from codekiln.parallel import gradients
@@ -99,13 +102,61 @@ class ParallelModel:
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
-    def nats(self, batch: Batch) -> Tensor:
-        """This rank's part of a batch's summed nats, without gradients, a scalar."""
-        micro = self._micro(batch)
-        if self._pipeline is not None:
-            return self._pipeline.nats(micro)
+    def nats(self, tokens: Tensor, targets: Tensor) -> float:
+        """Summed nats of sequences of any shape, without gradients; the same on every rank.
+
+        Args:
+            tokens: int64 [batch, sequence], all of them on every rank; on the CPU.
+            targets: int64 [batch, sequence].
+        """
+        degrees, place = self.meshes.degrees, self.meshes.place
+        rows = degrees.replicate * degrees.data
+        pieces = degrees.context * degrees.tensor * (2 if degrees.context > 1 else 1)
+        missing = (0, -tokens.shape[1] % pieces, 0, -tokens.shape[0] % rows)
+        tokens, targets = pad(tokens, missing), pad(targets, missing, value=IGNORED)
+        row = place["replicate"] * degrees.data + place["data"]
+        tokens, targets = tokens.chunk(rows)[row], targets.chunk(rows)[row]
+        share, device = self.shares[0], self.meshes.ranks.device
+        positions = torch.arange(tokens.shape[1]).expand(tokens.shape)
+        micro = (share.mine(tokens).to(device), positions, share.mine(targets).to(device), None)
         with torch.no_grad():
-            return self.shares[0](*micro)[0]
+            mine = (
+                self.shares[0](*micro)[0] if self._pipeline is None else self._pipeline.nats(micro)
+            )
+        (total,) = self.meshes.ranks.sums(float(mine))
+        return total
+
+    def whole(self) -> CausalLM | None:
+        """The model in one piece, on rank 0; None on the others."""
+        ranks = self.meshes.ranks
+        if ranks.alone:
+            return self.shares[0].model
+        with torch.device("meta"):
+            model = build_model(self.config)
+        mine = dict(self.named_parameters())
+        owners = self._owners()
+        for name, parameter in list(model.named_parameters()):
+            value = (
+                _whole(mine[name])
+                if name in mine
+                else torch.empty(parameter.shape, device=ranks.device)
+            )
+            if self.meshes.degrees.pipeline > 1:
+                dist.broadcast(value, src=owners[name])
+            if ranks.first:
+                path, _, attribute = name.rpartition(".")
+                kept = nn.Parameter(value.clone())
+                setattr(model.get_submodule(path), attribute, kept)
+        model.tie_weights()
+        return model if ranks.first else None
+
+    def _owners(self) -> dict[str, int]:
+        """The first rank that has each parameter."""
+        found: dict[str, int] = {}
+        names = [name for name, _ in self.named_parameters()]
+        for rank, theirs in enumerate(self.meshes.ranks.gathered(names)):
+            found |= {name: rank for name in theirs if name not in found}
+        return found
 
     def clip(self, limit: float) -> float:
         """The norm of the whole gradient, which is then no longer than `limit`."""
@@ -123,6 +174,13 @@ class ParallelModel:
             None if self._across else batch.document_ids,
         )
 
+    def rows(self, batch_size: int) -> slice:
+        """This rank's rows of a micro-batch."""
+        degrees, place = self.meshes.degrees, self.meshes.place
+        each = batch_size // (degrees.replicate * degrees.data)
+        first = (place["replicate"] * degrees.data + place["data"]) * each
+        return slice(first, first + each)
+
     def _weigh_balance(self, micro_batches: int) -> None:
         """Each sequence's balance counts alike in a step."""
         degrees = self.meshes.degrees
@@ -131,3 +189,8 @@ class ParallelModel:
                 if isinstance(module, MoE):
                     rows = degrees.replicate * degrees.data if module.config.seq_aux else 1
                     module.balance_weight = 1.0 / (micro_batches * rows)
+
+
+def _whole(parameter: nn.Parameter) -> Tensor:
+    value = parameter.detach()
+    return value.full_tensor() if isinstance(value, DTensor) else value

@@ -73,7 +73,7 @@ class Share(nn.Module):
         hidden: Tensor = model.model(entering, rotation, seen, self._gathered_keys(length))
         if model.lm_head is None:
             return hidden
-        return (model.loss_of(hidden, targets) * (targets != IGNORED).sum())[None]
+        return model.loss_of(hidden, targets) * (targets != IGNORED).sum().view(1)
 
     def _seen(
         self,

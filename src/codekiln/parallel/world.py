@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,18 +29,9 @@ from torch import Tensor
 from torch.distributed import DeviceMesh, ProcessGroup
 from torch.distributed.device_mesh import init_device_mesh
 
+from codekiln.parallel.checks import Degrees
+
 AXES = ("pipeline", "replicate", "data", "context", "tensor")
-
-
-class Degrees(Protocol):
-    """How many ranks share what; `checks.check_layout` gives them."""
-
-    pipeline: int
-    replicate: int
-    data: int
-    context: int
-    tensor: int
-    expert: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +75,21 @@ class Ranks:
         dist.broadcast_object_list(held, src=0)
         return held[0]
 
+    def gathered(self, value: Any) -> list[Any]:
+        """Every rank's value, on every rank; anything that pickles."""
+        if self.alone:
+            return [value]
+        held: list[Any] = [None] * self.size
+        dist.all_gather_object(held, value)
+        return held
+
     def wait(self) -> None:
         """Until every rank has come here."""
         if not self.alone:
             dist.barrier()
+
+
+ALONE = Ranks()
 
 
 def launched() -> bool:

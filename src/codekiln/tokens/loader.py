@@ -108,8 +108,8 @@ class Loader:
             return [np.flatnonzero(self._chosen)]
         return [documents[self._chosen[documents]] for documents in rounds]
 
-    def batch(self, cursor: Cursor) -> tuple[Batch, Cursor]:
-        """The batch at `cursor`, and the cursor behind it.
+    def batch(self, cursor: Cursor, rows: slice = slice(None)) -> tuple[Batch, Cursor]:
+        """The batch at `cursor`, or some of its rows, and the cursor behind it.
 
         Raises:
             ShardError: when no pass from here on fills a batch.
@@ -122,7 +122,7 @@ class Loader:
         places = np.arange(cursor.index, cursor.index + self.batch_size, dtype=np.int64)
         total = self.sequences_in(cursor.epoch)
         chosen = permuted(places, total, seed=self.seed, epoch=cursor.epoch)
-        batch = self.sequences_at(chosen, cursor)
+        batch = self.sequences_at(chosen[rows], cursor)
         return batch, replace(cursor, index=cursor.index + self.batch_size)
 
     def sequences_at(self, numbers: NDArray[np.int64], cursor: Cursor) -> Batch:

@@ -102,13 +102,13 @@ class StagedLoader:
             cursor = Cursor(earlier=(*cursor.earlier, left))
         return cursor
 
-    def batch(self, cursor: Cursor) -> tuple[Batch, Cursor]:
-        """The batch at `cursor`, and the cursor behind it.
+    def batch(self, cursor: Cursor, rows: slice = slice(None)) -> tuple[Batch, Cursor]:
+        """The batch at `cursor`, or some of its rows, and the cursor behind it.
 
         Raises:
             ShardError: when no pass of its stage from here on fills a batch.
         """
-        return self.loaders[cursor.stage].batch(cursor)
+        return self.loaders[cursor.stage].batch(cursor, rows)
 
     def passes(self, cursor: Cursor) -> dict[str, float]:
         """How often each source has been read, in all stages; see `Loader.passes`."""

@@ -11,9 +11,13 @@ import torch
 
 from codekiln.errors import CheckpointError, RecipeError, UserError
 from codekiln.log import logger
-from codekiln.models.causal import build_model
+from codekiln.models.causal import first_weights
 from codekiln.models.config import ModelConfig
 from codekiln.models.settings import ModelSettings
+from codekiln.parallel.checks import check_layout
+from codekiln.parallel.model import ParallelModel
+from codekiln.parallel.settings import ParallelSettings
+from codekiln.parallel.world import Meshes, Ranks
 from codekiln.recipe import Recipe, RunSettings
 from codekiln.storage import fingerprint, read_json, write_json
 from codekiln.tokens.cursor import Cursor
@@ -47,28 +51,48 @@ def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
     return config
 
 
-def new_stepper(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str) -> Stepper:
+def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
+    """How the recipe's [parallel] lays the run on its ranks.
+
+    Raises:
+        RecipeError: a layout that does not fit model, batch or number of ranks.
+    """
+    settings = recipe.table(TrainingSettings)
+    degrees = check_layout(
+        model_config(recipe, inputs),
+        recipe.table(ParallelSettings),
+        ranks.size,
+        batch_size=settings.batch_size,
+        gradient_accumulation=settings.gradient_accumulation,
+        sequence_length=inputs.sequence_length,
+    )
+    return Meshes(ranks, degrees)
+
+
+def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> Stepper:
     """Model and optimiser as they stand before the first step; a function of the seed.
 
     The weights are drawn on the CPU, so that a run on a GPU begins with the same ones.
     """
+    config = model_config(recipe, inputs)
     generator = torch.Generator().manual_seed(recipe.table(RunSettings).seed)
-    model = build_model(model_config(recipe, inputs), generator)
-    model.to(device).train()
-    optimizer_settings = recipe.table(OptimizerSettings)
     settings = recipe.table(TrainingSettings)
-    return Stepper(
-        model,
-        build_optimizer(model, optimizer_settings, device),
+    model = ParallelModel(
+        config,
+        first_weights(config, generator),
+        meshes,
+        recipe.table(ParallelSettings),
         dtype=dtype,
-        gradient_clip=optimizer_settings.gradient_clip,
         across_documents=settings.attention == "full",
         compiled=settings.compile,
     )
+    model.train()
+    optimizer = recipe.table(OptimizerSettings)
+    return Stepper(model, build_optimizer(model, optimizer), gradient_clip=optimizer.gradient_clip)
 
 
 def make_plan(
-    recipe: Recipe, inputs: Inputs, device: torch.device, path: Path, saved: dict[str, Any]
+    recipe: Recipe, inputs: Inputs, meshes: Meshes, path: Path, saved: dict[str, Any]
 ) -> Plan:
     """The run's plan: a checkpoint's, or the one in `path`, or a new one, written to `path`.
 
@@ -81,7 +105,8 @@ def make_plan(
     """
     settings = recipe.table(TrainingSettings)
     made_from = fingerprint(inputs.identity)
-    older = Plan(**saved) if saved else _stored(path, made_from)
+    ranks = meshes.ranks
+    older = Plan(**saved) if saved else ranks.from_first(_stored(path, made_from))
     if older is not None:
         _same_threads(settings, older, path.parent)
         return replace(
@@ -93,12 +118,14 @@ def make_plan(
         settings,
         sequence_length=inputs.sequence_length,
         epoch_sequences=inputs.epoch_sequences,
-        precisions=candidates(settings.dtype, device),
+        precisions=candidates(settings.dtype, ranks.device),
         threads=torch.get_num_threads(),
-        trial=lambda dtype: _trial(recipe, inputs, device, dtype),
+        trial=lambda dtype: _trial(recipe, inputs, meshes, dtype),
         fastest=fastest,
     )
-    write_json(path, {"fingerprint": made_from, "plan": plan.to_json()})
+    plan = Plan(**ranks.from_first(plan.to_json()))
+    if ranks.first:
+        write_json(path, {"fingerprint": made_from, "plan": plan.to_json()})
     return plan
 
 
@@ -121,14 +148,15 @@ def _stored(path: Path, made_from: str) -> Plan | None:
         return None  # absent, or not ours: a new plan takes its place
 
 
-def _trial(recipe: Recipe, inputs: Inputs, device: torch.device, dtype: str) -> Timing:
-    batch, _ = inputs.loader.batch(Cursor())
-    stepper = new_stepper(recipe, inputs, device, dtype)
+def _trial(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> Timing:
+    stepper = new_stepper(recipe, inputs, meshes, dtype)
+    batch_size = recipe.table(TrainingSettings).batch_size
+    batch, _ = inputs.loader.batch(Cursor(), stepper.model.rows(batch_size))
     timing = measure(stepper, batch)
     del stepper
     gc.collect()
-    if device.type == "cuda":
+    if meshes.ranks.device.type == "cuda":
         torch.cuda.empty_cache()
-    rate = batch.tokens.numel() / timing.micro_batch_seconds
+    rate = batch_size * inputs.sequence_length / timing.micro_batch_seconds
     logger.info("trial in %s: %.0f tokens/s", dtype, rate)
     return timing

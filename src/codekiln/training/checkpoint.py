@@ -1,32 +1,42 @@
 """Training checkpoints: a folder that is whole or not there, and that proves it is whole.
 
-`checkpoints/step-00000100/` holds `model.safetensors` (float32 weights under their own names),
-`optimizer.safetensors` (AdamW's averages and step counts by weight, random states) and
-`state.json` (step, cursor of the loader, plan, identity of the run, size and SHA-256 of the two
-other files). The folder takes its name in one rename, after everything in it is on disk.
+`checkpoints/step-00000100/` holds tensors as PyTorch's distributed checkpoints have them (one file
+a rank, `.metadata`): weights, the optimiser's averages and counts, random states. `state.json` has
+the step, the loader's cursor, the plan, the run's identity, and size and SHA-256 of all other
+files. Learning rate and batch are functions of the step; metrics.jsonl is cut to it. The folder
+takes its name in one rename, after everything in it is on disk (`saving.py`).
+
+Any number of ranks reads what any other has written: each takes its part. `.metadata` is a pickle:
+as with any of these, read only checkpoints that you trust.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 import shutil
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint import FileSystemReader
 
 from codekiln.errors import CheckpointError, UserError
 from codekiln.log import logger
-from codekiln.models.tensor_file import write_tensors
-from codekiln.storage import atomic_path, fingerprint_file, read_json, write_json
+from codekiln.parallel.world import ALONE, Ranks
+from codekiln.storage import fingerprint_file, read_json
 
-FORMAT = 1
-STATE, WEIGHTS, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
+FORMAT = 2
+STATE = "state.json"
+MODEL, OPTIMIZER = "model:", "optimizer:"  # how the names of stored tensors begin
+RANDOM_CPU, RANDOM_CUDA = "random.cpu:", "random.cuda:"
+# one process needs no process group, and is no news
+warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -53,54 +63,9 @@ class TrainingState:
     identity: dict[str, Any] = field(default_factory=dict)
 
 
-def save(
-    root: Path,
-    state: TrainingState,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    *,
-    keep: int,
-) -> Path:
-    """Write one checkpoint atomically, then drop all but the newest `keep`.
-
-    Those of later steps are dropped, too: a run that has come to an earlier step found them
-    damaged and passed them over. They must not take the places of whole ones.
-
-    Raises:
-        CheckpointError: when it cannot be written (disk full); earlier checkpoints stay.
-    """
-    target = root / f"step-{state.step:08d}"
-    weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
-    try:
-        with atomic_path(target) as folder:
-            folder.mkdir()
-            write_tensors(weights, folder / WEIGHTS)
-            write_tensors(_optimizer_tensors(model, optimizer), folder / OPTIMIZER)
-            files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
-            write_json(folder / STATE, {"format": FORMAT, **asdict(state), "files": files})
-    except (OSError, SafetensorError) as error:
-        last = latest(root)
-        raise CheckpointError(
-            target,
-            got=f"could not be written: {error}",
-            wanted="room on the disk",
-            remedy="free some space, then train with --resume; the last good checkpoint is "
-            + (last.name if last else "the start"),
-        ) from error
-    folders = steps(root)
-    usable = [folder for folder in folders if _number(folder) <= state.step]
-    for folder in folders:
-        if folder not in usable[-keep:]:
-            shutil.rmtree(folder, ignore_errors=True)
-    return target
-
-
-def _number(folder: Path) -> int:
+def number(folder: Path) -> int:
+    """The step of a checkpoint's folder."""
     return int(folder.name.removeprefix("step-"))
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": fingerprint_file(path)}
 
 
 def steps(root: Path) -> list[Path]:
@@ -108,14 +73,14 @@ def steps(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     found = [p for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name)]
-    return sorted(found, key=_number)
+    return sorted(found, key=number)
 
 
-def newest(root: Path) -> tuple[Path, TrainingState] | None:
+def newest(root: Path, ranks: Ranks = ALONE) -> tuple[Path, TrainingState] | None:
     """The newest whole checkpoint and its state; damaged ones are passed over with a warning."""
     for folder in reversed(steps(root)):
         try:
-            return folder, read_state(folder)
+            return folder, read_state(folder, ranks)
         except CheckpointError as error:
             logger.warning("passing over a damaged checkpoint: %s", error)
     return None
@@ -133,27 +98,42 @@ def sweep(root: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_state(folder: Path) -> TrainingState:
+def read_state(folder: Path, ranks: Ranks = ALONE) -> TrainingState:
     """Check that a checkpoint is whole, byte for byte, and read its state.
+
+    Ranks divide the files among them; if one finds damage, all raise.
 
     Raises:
         CheckpointError: a file is missing, cut short or changed, or the state is not ours.
     """
+    damage: CheckpointError | None = None
+    state = None
+    try:
+        state, files = _read(folder)
+        for name in sorted(files)[ranks.rank :: ranks.size]:
+            _check_file(folder / name, files[name])
+    except CheckpointError as error:
+        damage = error
+    for found in ranks.gathered(damage):
+        if found is not None:
+            raise found
+    assert state is not None
+    return state
+
+
+def _read(folder: Path) -> tuple[TrainingState, dict[str, Any]]:
     try:
         values = read_json(folder / STATE)
         if values.pop("format") != FORMAT:
             raise CheckpointError(folder, got="another format", wanted=f"format {FORMAT}")
         files = values.pop("files")
-        state = TrainingState(**values)
+        return TrainingState(**values), files
     except CheckpointError:
         raise
     except (UserError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             folder / STATE, got=f"damaged ({error})", wanted="a whole checkpoint", remedy=_REMEDY
         ) from error
-    for name, facts in files.items():
-        _check_file(folder / name, facts)
-    return state
 
 
 _REMEDY = "remove this folder; the run then resumes from the checkpoint before it"
@@ -172,20 +152,69 @@ def _check_file(path: Path, facts: Mapping[str, Any]) -> None:
     raise CheckpointError(path, got=got, wanted=f"{facts['bytes']} bytes", remedy=_REMEDY)
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put weights, AdamW's averages and random states back, in place.
+def restore(
+    folder: Path,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Put weights, the optimiser's state and random states back, in place.
+
+    With as many ranks as wrote it, each has its random state again; otherwise all have rank 0's.
+
+    Args:
+        parameters: this rank's, by name.
 
     Raises:
         CheckpointError: when names or shapes are another model's.
     """
-    weights = _load(folder / WEIGHTS)
-    parameters = dict(model.named_parameters())
+    reader = FileSystemReader(folder)
+    try:
+        stored = reader.read_metadata().state_dict_metadata
+    except (OSError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointError(folder, got=f"unreadable: {error}", remedy=_REMEDY) from error
+    _check_names(folder, stored, parameters, ranks)
+    state = _room(stored, parameters)
+    random = _random_room(stored, ranks)
+    tensors = {MODEL + name: parameter.detach() for name, parameter in parameters.items()}
+    averages = {f"{OPTIMIZER}{key}:{name}": value for (key, name), value in state.items()}
+    dcp.load(tensors | averages | random, storage_reader=reader, no_dist=ranks.alone)
+    optimizer.state.clear()
+    for (key, name), value in state.items():
+        optimizer.state[parameters[name]][key] = value
+    for key, value in random.items():
+        if key.startswith(RANDOM_CPU):
+            torch.set_rng_state(value)
+        elif torch.cuda.is_available():
+            torch.cuda.set_rng_state(value)
+
+
+def tensors_of(
+    parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, ranks: Ranks
+) -> dict[str, Tensor]:
+    """All tensors of a rank's checkpoint, by the names that they are stored under."""
+    tensors = {f"{RANDOM_CPU}{ranks.rank}": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        tensors[f"{RANDOM_CUDA}{ranks.rank}"] = torch.cuda.get_rng_state()
+    for name, parameter in parameters.items():
+        tensors[MODEL + name] = parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{OPTIMIZER}{key}:{name}"] = value.detach()
+    return tensors
+
+
+def _check_names(
+    folder: Path, stored: Mapping[str, Any], parameters: Mapping[str, nn.Parameter], ranks: Ranks
+) -> None:
+    weights = {
+        key.removeprefix(MODEL): value for key, value in stored.items() if key.startswith(MODEL)
+    }
+    here = {name: parameter.shape for name, parameter in parameters.items()}
+    wanted = {name: shape for found in ranks.gathered(here) for name, shape in found.items()}
     wrong = [
         name
-        for name in sorted(weights.keys() | parameters.keys())
-        if name not in weights
-        or name not in parameters
-        or weights[name].shape != parameters[name].shape
+        for name in sorted(weights.keys() | wanted.keys())
+        if name not in weights or name not in wanted or weights[name].size != wanted[name]
     ]
     if wrong:
         raise CheckpointError(
@@ -194,46 +223,36 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
             wanted="the names and shapes of the recipe's [model]",
             remedy="resume with the recipe that this run began with",
         )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
-    _restore_optimizer(_load(folder / OPTIMIZER), parameters, optimizer)
 
 
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(path, got=f"unreadable: {error}", remedy=_REMEDY) from error
+def _room(
+    stored: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]
+) -> dict[tuple[str, str], Tensor]:
+    """Room for what the optimiser keeps of this rank's parameters: (key, name) -> tensor."""
+    room = {}
+    for entry, facts in stored.items():
+        if not entry.startswith(OPTIMIZER):
+            continue
+        key, _, name = entry.removeprefix(OPTIMIZER).partition(":")
+        if name in parameters:
+            like = parameters[name].detach()
+            dtype = facts.properties.dtype
+            room[key, name] = (
+                torch.zeros_like(like, dtype=dtype)
+                if facts.size == like.shape
+                else torch.zeros(facts.size, dtype=dtype, device=like.device)
+            )
+    return room
 
 
-_RANDOM_CPU, _RANDOM_CUDA = "random.cpu", "random.cuda"
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {_RANDOM_CPU: torch.get_rng_state()}
-    if torch.cuda.is_initialized():
-        tensors[_RANDOM_CUDA] = torch.cuda.get_rng_state()
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}:{name}"] = value.detach().contiguous()
-    return tensors
-
-
-def _restore_optimizer(
-    tensors: dict[str, Tensor],
-    parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    torch.set_rng_state(tensors.pop(_RANDOM_CPU))
-    cuda = tensors.pop(_RANDOM_CUDA, None)
-    if cuda is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(cuda)
-    optimizer.state.clear()
-    for entry, value in tensors.items():
-        key, _, name = entry.partition(":")
-        parameter = parameters[name]
-        optimizer.state[parameter][key] = value.to(parameter.device)
+def _random_room(stored: Mapping[str, Any], ranks: Ranks) -> dict[str, Tensor]:
+    room = {}
+    for kind in (RANDOM_CPU, RANDOM_CUDA):
+        writers = sum(key.startswith(kind) for key in stored)
+        key = f"{kind}{ranks.rank if writers == ranks.size else 0}"
+        if key in stored:
+            room[key] = torch.zeros(stored[key].size, dtype=torch.uint8)
+    return room
 
 
 def check_identity(folder: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

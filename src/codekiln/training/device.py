@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 
 from codekiln.errors import UserError
@@ -50,10 +48,3 @@ def fastest(seconds: dict[str, float]) -> str:
         return next(iter(seconds))
     gain = seconds["float32"] / seconds["bfloat16"]
     return "bfloat16" if gain >= SPEEDUP_WANTED else "float32"
-
-
-def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:
-    """The context in which a forward pass runs."""
-    if dtype == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from codekiln.log import Progress
 from codekiln.tokens.batch import IGNORED
-from codekiln.training.device import autocast
 
 CHOICE_SEED = 0  # the same documents at every evaluation of every run
 
@@ -31,8 +30,8 @@ CHOICE_SEED = 0  # the same documents at every evaluation of every run
 class LanguageModel(Protocol):
     """What evaluation needs of a model."""
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean nats of the targets that are not -100; both int64 [batch, sequence]."""
+    def nats(self, tokens: Tensor, targets: Tensor) -> float:
+        """Summed nats of the targets that are not -100; both int64 [batch, sequence], CPU."""
         ...
 
 
@@ -78,30 +77,24 @@ def held_out_loss(
     *,
     sequence_length: int,
     batch_size: int,
-    device: torch.device,
-    dtype: str = "float32",
 ) -> HeldOutLoss:
     """Evaluate `model` on token sequences, each beginning with the start token.
 
     Args:
-        model: anything with `loss`.
+        model: anything with `nats`.
         documents: token ids, one array a document.
         text_bytes: UTF-8 bytes of each document's text.
         sequence_length: tokens in a window.
         batch_size: windows of this length that are read at once (more of shorter ones).
-        device: where the model is.
-        dtype: of matrix products.
     """
     started = time.perf_counter()
     windows = [w for document in documents for w in _windows(document, sequence_length)]
     nats, tokens, size = 0.0, 0, int(sum(text_bytes))
     total = sum(len(w.targets) for w in windows)
-    with torch.no_grad(), Progress("evaluating", total=total, unit="tokens") as progress:
+    with Progress("evaluating", total=total, unit="tokens") as progress:
         for batch in _batches(windows, batch_size * sequence_length):
-            inputs, targets = (t.to(device) for t in _padded(batch))
             count = sum(len(w.targets) for w in batch)
-            with autocast(device, dtype):
-                nats += float(model.loss(inputs, targets)) * count
+            nats += model.nats(*_padded(batch))
             tokens += count
             progress.advance(count)
     return HeldOutLoss(

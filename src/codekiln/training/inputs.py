@@ -29,6 +29,7 @@ FREE_TO_CHANGE = frozenset(
         "threads",
         "checkpoint_every",
         "keep_checkpoints",
+        "keep_every",
         "evaluate_every",
         "evaluate_tokens",
         "log_every",

@@ -1,10 +1,13 @@
-"""The training loop: one process, on a CPU or one GPU.
+"""The training loop: the same code in one process and on each of many ranks.
 
-The loop is a function of a value: (weights, AdamW's averages, `TrainingState`) plus the plan
-fixed before the first step. Nothing else moves it: neither the clock nor a random state. So a
+The loop is a function of a value: (weights, the optimiser's averages, `TrainingState`) plus the
+plan fixed before the first step. Nothing else moves it: neither the clock nor a random state. So a
 run that is killed and resumed ends with the same bits as one that never stopped, given the same
-machine and number of threads (the plan keeps the threads; on a GPU as far as its kernels are
-deterministic).
+machine, layout of ranks and number of threads (the plan keeps the threads; on a GPU as far as its
+kernels are deterministic). On another layout it reads the same data in the same order, and differs
+by rounding.
+
+Rank 0 speaks for all: it alone writes metrics, messages and the model.
 """
 
 from __future__ import annotations
@@ -15,32 +18,35 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
-from codekiln.log import MetricsFile, Progress, human_count, logger
+from codekiln.log import MetricsFile, Progress, human_count, logger, quiet_unless
 from codekiln.models.causal import CausalLM
 from codekiln.models.weights import refuse_foreign, save_model
+from codekiln.parallel.settings import ParallelSettings
+from codekiln.parallel.world import Meshes, Ranks, joined
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
 from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.packing_report import passes_line
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
-from codekiln.training.build import make_plan, new_stepper
+from codekiln.training.build import make_plan, meshes_of, new_stepper
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.device import pick_device
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
 from codekiln.training.inputs import Inputs, open_inputs
 from codekiln.training.interrupt import StopRequest
 from codekiln.training.plan import Plan
+from codekiln.training.saving import Saver
 from codekiln.training.schedule import learning_rate
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.step import Stepper, StepResult
@@ -102,17 +108,35 @@ def train(
         UserError: another process trains here; too many losses that are not finite; disk full;
             no GPU where one is asked for.
     """
+    device = pick_device(recipe.table(TrainingSettings).device)
+    timeout = recipe.table(ParallelSettings).timeout_minutes
+    with joined(device, timeout_minutes=timeout) as ranks, quiet_unless(ranks.first):
+        return _train(recipe, directory, ranks, resume=resume, callbacks=callbacks)
+
+
+def _train(
+    recipe: Recipe,
+    directory: Path,
+    ranks: Ranks,
+    *,
+    resume: bool,
+    callbacks: Sequence[Callback],
+) -> TrainResult:
     inputs = open_inputs(recipe, directory)
+    meshes = meshes_of(recipe, inputs, ranks)
     root = directory / "checkpoints"
-    with only_one(root):
-        state = _start(root, inputs, resume=resume)
+    with only_one(root) if ranks.first else nullcontext():
+        if ranks.first:
+            checkpoint.sweep(root)
+        ranks.wait()
+        state = _start(root, inputs, ranks, resume=resume)
         model = directory / "model"
         if state.plan and state.step >= state.plan["total_steps"] and model.is_dir():
             logger.info("nothing to do: %s is trained, all %d steps", directory, state.step)
             return _result("nothing to do", state, None, None, 0.0, model)
         refuse_foreign(model)  # now, and not after hours of training
         try:
-            return _Run(recipe, directory, inputs, state, callbacks).run()
+            return _Run(recipe, directory, inputs, state, callbacks, meshes).run()
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
@@ -124,10 +148,9 @@ def train(
             ) from error
 
 
-def _start(root: Path, inputs: Inputs, *, resume: bool) -> TrainingState:
+def _start(root: Path, inputs: Inputs, ranks: Ranks, *, resume: bool) -> TrainingState:
     """The newest whole checkpoint's state, or that of a run which has not begun."""
-    checkpoint.sweep(root)
-    found = checkpoint.newest(root)
+    found = checkpoint.newest(root, ranks)
     if found is None:
         if checkpoint.steps(root):
             raise CheckpointError(
@@ -164,6 +187,7 @@ class _Run:
         inputs: Inputs,
         state: TrainingState,
         callbacks: Sequence[Callback],
+        meshes: Meshes,
     ) -> None:
         self.inputs, self.state, self.callbacks = inputs, state, callbacks
         self.directory, self.root = directory, directory / "checkpoints"
@@ -171,7 +195,7 @@ class _Run:
         self.optimizer_settings = recipe.table(OptimizerSettings)
         self.metrics = MetricsFile(directory / "metrics.jsonl")
         self.recipe = recipe
-        self.device = pick_device(self.settings.device)
+        self.meshes, self.ranks = meshes, meshes.ranks
         self.loss: float | None = None
         self.held_out: HeldOutLoss | None = None
         self.plan: Plan
@@ -184,9 +208,12 @@ class _Run:
         with _threads(threads or torch.get_num_threads()), StopRequest() as stop:
             self._prepare()
             self._announce()
-            if self.state.step == 0:
-                self._evaluate()
-            status = self._steps(stop)
+            try:
+                if self.state.step == 0:
+                    self._evaluate()
+                status = self._steps(stop)
+            finally:
+                self.saver.close()
             passes = self.inputs.loader.passes(Cursor.from_json(self.state.cursor))
             logger.info("passes over the data so far: %s", passes_line(passes))
             model = self.directory / "model"
@@ -205,18 +232,27 @@ class _Run:
     def _prepare(self) -> None:
         """Plan, model, optimiser; from the checkpoint where there is one."""
         self.plan = make_plan(
-            self.recipe, self.inputs, self.device, self.root / "plan.json", self.state.plan
+            self.recipe, self.inputs, self.meshes, self.root / "plan.json", self.state.plan
         )
         torch.set_num_threads(self.plan.threads)  # an older plan's may be another machine's
-        self.recipe.save(self.directory / "recipe.toml")
-        self.metrics.truncate_after(self.state.step if self.state.step else -1)
+        if self.ranks.first:
+            self.recipe.save(self.directory / "recipe.toml")
+            self.metrics.truncate_after(self.state.step if self.state.step else -1)
         self.state = replace(self.state, plan=self.plan.to_json())
-        self.stepper = new_stepper(self.recipe, self.inputs, self.device, self.plan.dtype)
+        self.stepper = new_stepper(self.recipe, self.inputs, self.meshes, self.plan.dtype)
+        self.parameters = dict(self.stepper.model.named_parameters())
+        self.rows = self.stepper.model.rows(self.settings.batch_size)
+        self.saver = Saver(
+            self.root,
+            self.ranks,
+            keep=self.settings.keep_checkpoints,
+            keep_every=self.settings.keep_every,
+        )
         if self.state.step:
             folder = self.root / f"step-{self.state.step:08d}"
-            checkpoint.restore(folder, self.stepper.model, self.stepper.optimizer)
+            checkpoint.restore(folder, self.parameters, self.stepper.optimizer, self.ranks)
             logger.info("resuming from %s", folder)
-        else:
+        elif self.ranks.first:
             # an earlier run's model must not pass for this one's, should this one be cut off
             shutil.rmtree(self.directory / "model", ignore_errors=True)
 
@@ -225,30 +261,43 @@ class _Run:
         logger.info(
             "training %s parameters on %s (%s): %d steps of %s tokens",
             human_count(config.parameters),
-            f"{self.plan.threads} threads" if self.device.type == "cpu" else self.device,
+            self._where(),
             self.plan.dtype,
             self.plan.total_steps,
             human_count(self.plan.tokens_per_step),
         )
 
+    def _where(self) -> str:
+        device = self.ranks.device
+        each = f"{self.plan.threads} threads" if device.type == "cpu" else device.type
+        if self.ranks.alone:
+            return each
+        degrees = asdict(self.meshes.degrees).items()
+        layout = ", ".join(f"{name} {degree}" for name, degree in degrees if degree > 1)
+        return f"{self.ranks.size} ranks of {each} ({layout})"
+
     def _steps(self, stop: StopRequest) -> Literal["finished", "interrupted"]:
         plan = self.plan
         left = (plan.total_steps - self.state.step) * plan.tokens_per_step
-        saved = self.state.step
         with Progress("training", total=left, unit="tokens") as progress:
-            while self.state.step < plan.total_steps and stop.signal is None:
+            stopping = self._agreed(stop)
+            while self.state.step < plan.total_steps and not stopping:
                 result, rate = self._one_step()
                 progress.advance(plan.tokens_per_step, self._note(result, rate))
                 step = self.state.step
                 last = step == plan.total_steps
                 if last or step % plan.evaluate_every == 0:
                     self._evaluate()
-                if last or stop.signal or step % plan.checkpoint_every == 0:
+                stopping = self._agreed(stop)
+                if last or stopping or step % plan.checkpoint_every == 0:
                     self._save()
-                    saved = step
-        if self.state.step > saved:
-            self._save()  # a signal that came after the step's own check
+        self.saver.wait()
         return "finished" if self.state.step >= plan.total_steps else "interrupted"
+
+    def _agreed(self, stop: StopRequest) -> bool:
+        """Whether a signal has come to any rank."""
+        (asked,) = self.ranks.maxima(stop.signal is not None)
+        return bool(asked)
 
     def _one_step(self) -> tuple[StepResult, float]:
         started = time.perf_counter()
@@ -257,7 +306,7 @@ class _Run:
         cursor = self.inputs.loader.advance(cursor, state.step / self.plan.total_steps)
         batches = []
         for _ in range(self.settings.gradient_accumulation):
-            batch, cursor = self.inputs.loader.batch(cursor)
+            batch, cursor = self.inputs.loader.batch(cursor, self.rows)
             batches.append(batch)
         loaded = time.perf_counter()
         rate = learning_rate(self.optimizer_settings, state.step, self.plan.total_steps)
@@ -283,7 +332,7 @@ class _Run:
             self.loss = result.loss_nats_per_token
         if state.step % self.settings.log_every and not result.skipped:
             return
-        self.metrics.write(
+        self._write(
             step=state.step,
             loss_nats_per_token=_finite(result.loss_nats_per_token),
             learning_rate=rate,
@@ -292,9 +341,13 @@ class _Run:
             tokens_per_second=self.plan.tokens_per_step / seconds,
             step_seconds=seconds,
             loader_seconds=loader_seconds,
-            memory_peak_bytes=_memory_peak(self.device),
+            memory_peak_bytes=_memory_peak(self.ranks.device),
             skipped_steps=state.skipped_steps,
         )
+
+    def _write(self, **values: Any) -> None:
+        if self.ranks.first:
+            self.metrics.write(**values)
 
     def _skipped(self, result: StepResult) -> None:
         state = self.state
@@ -318,7 +371,8 @@ class _Run:
         return f"{step}, loss {result.loss_nats_per_token:.3f}, rate {rate:.2e}"
 
     def _evaluate(self) -> None:
-        model = self.stepper.model.eval()
+        model = self.stepper.model
+        model.train(False)
         row: dict[str, float] = {}
         self.held_out = None
         if self.inputs.held_out:
@@ -328,8 +382,6 @@ class _Run:
                 self.inputs.held_out_bytes,
                 sequence_length=self.inputs.sequence_length,
                 batch_size=self.settings.batch_size,
-                device=self.device,
-                dtype=self.plan.dtype,
             )
             row = {f"held_out_{name}": value for name, value in asdict(self.held_out).items()}
             logger.info(
@@ -337,39 +389,47 @@ class _Run:
                 self.state.step,
                 self.held_out.bits_per_byte,
             )
-        point = EvaluationPoint(
-            step=self.state.step,
-            total_steps=self.plan.total_steps,
-            tokens=self.state.tokens,
-            directory=self.directory,
-            model=model,
-            held_out=self.held_out,
-        )
-        for callback in self.callbacks:
-            row |= callback(point) or {}
+        if self.callbacks:
+            row |= self._called_back()
         model.train()
         if row:
-            self.metrics.write(step=self.state.step, tokens=self.state.tokens, **row)
+            self._write(step=self.state.step, tokens=self.state.tokens, **row)
+
+    def _called_back(self) -> dict[str, float]:
+        """What the callbacks say of the whole model; other ranks than the first wait."""
+        model = self.stepper.model.whole()
+        row: dict[str, float] = {}
+        if model is not None:
+            point = EvaluationPoint(
+                step=self.state.step,
+                total_steps=self.plan.total_steps,
+                tokens=self.state.tokens,
+                directory=self.directory,
+                model=model.eval(),
+                held_out=self.held_out,
+            )
+            for callback in self.callbacks:
+                row |= callback(point) or {}
+        self.ranks.wait()
+        return row
 
     def _save_model(self, folder: Path) -> None:
         style = PromptStyle.trained(
             self.recipe.table(TokensSettings).fim_order, self.recipe.table(CorpusSettings).order
         )
-        tokenizer = self.directory / "tokenizer"
-        save_model(self.stepper.model, tokenizer, folder, style=style.to_json())
+        model = self.stepper.model.whole()
+        if model is not None:
+            save_model(model, self.directory / "tokenizer", folder, style=style.to_json())
+        self.ranks.wait()
 
     def _save(self) -> None:
         started = time.perf_counter()
-        checkpoint.save(
-            self.root,
-            self.state,
-            self.stepper.model,
-            self.stepper.optimizer,
-            keep=self.settings.keep_checkpoints,
-        )
-        seconds = time.perf_counter() - started
-        self.metrics.write(
-            step=self.state.step, tokens=self.state.tokens, checkpoint_seconds=seconds
+        written = self.saver.save(self.state, self.parameters, self.stepper.optimizer)
+        self._write(
+            step=self.state.step,
+            tokens=self.state.tokens,
+            checkpoint_stall_seconds=time.perf_counter() - started,
+            last_checkpoint_write_seconds=written,
         )
 
 

@@ -8,15 +8,26 @@ tied to the embedding is the embedding, hence not decayed either.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import torch
 from torch import nn
 
 from codekiln.training.settings import OptimizerSettings
 
+EMBEDDINGS = "embed_tokens.weight"
 
-def build_optimizer(
-    model: nn.Module, settings: OptimizerSettings, device: torch.device
-) -> torch.optim.AdamW:
+
+class Parameters(Protocol):
+    """What an optimiser needs of a model."""
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Name and parameter; a tied weight comes once."""
+        ...
+
+
+def build_optimizer(model: Parameters, settings: OptimizerSettings) -> torch.optim.AdamW:
     """AdamW over the model's parameters in two groups, decayed and not.
 
     The fused kernel is used on CPU and CUDA alike: one pass over the weights instead of several.
@@ -31,20 +42,19 @@ def build_optimizer(
         lr=settings.learning_rate,
         betas=settings.betas,
         eps=settings.eps,
-        fused=device.type in ("cpu", "cuda"),
+        fused=True,
     )
 
 
 def split_parameters(
-    model: nn.Module,
+    model: Parameters,
 ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """Trainable parameters by name: those that decay, those that do not."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     decayed: dict[str, nn.Parameter] = {}
     free: dict[str, nn.Parameter] = {}
-    for name, parameter in model.named_parameters():  # a tied weight comes once
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decays = parameter.ndim >= 2 and id(parameter) not in tables
+            decays = parameter.ndim >= 2 and not name.endswith(EMBEDDINGS)
             (decayed if decays else free)[name] = parameter
     return decayed, free
 

@@ -99,6 +99,9 @@ class TrainingSettings(Settings):
         0, ge=0, description="steps; 0 means ten times a run, at least every 1000 steps"
     )
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest are kept")
+    keep_every: int = Field(
+        0, ge=0, description="checkpoints of every so many steps are kept for good; 0: none"
+    )
     evaluate_every: int = Field(
         0, ge=0, description="steps; 0 means ten times a run, at least every 1000 steps"
     )

@@ -1,0 +1,176 @@
+"""Writes checkpoints while training goes on.
+
+A save copies all tensors, and hands the copy to a thread that writes it, takes its fingerprint and
+gives the folder its name. One save is under way at a time; who wants the next waits for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint import CheckpointException, FileSystemWriter
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+from codekiln.errors import CheckpointError
+from codekiln.parallel.world import Ranks
+from codekiln.storage import atomic_path, fingerprint_file, write_json
+from codekiln.training import checkpoint
+from codekiln.training.checkpoint import FORMAT, STATE, TrainingState, number, steps, tensors_of
+
+
+class Saver:
+    """A run's checkpoints below `root`: all ranks call every method, at the same steps.
+
+    Args:
+        keep: how many of the newest stay.
+        keep_every: those of every so many steps stay for good; 0: none.
+    """
+
+    def __init__(self, root: Path, ranks: Ranks, *, keep: int, keep_every: int = 0) -> None:
+        self._root, self._ranks = root, ranks
+        self._keep, self._keep_every = keep, keep_every
+        # the thread's exchanges must not mix with those of training
+        self._group = None if ranks.alone else dist.new_group(backend="gloo")
+        cuda = ranks.device.type == "cuda"
+        self._stager = DefaultStager(StagingOptions(cuda, False, False, cuda))
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._seconds = 0.0
+
+    def save(
+        self,
+        state: TrainingState,
+        parameters: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+    ) -> float:
+        """Begin to write a checkpoint; seconds that the one before took to be written.
+
+        Those of later steps are dropped in the end: a run that has come to an earlier step found
+        them damaged and passed them over. They must not take the places of whole ones.
+
+        Raises:
+            CheckpointError: the save before could not be written (disk full); those before it stay.
+        """
+        seconds = self.wait()
+        staged: Any = self._stager.stage(tensors_of(parameters, optimizer, self._ranks))
+        self._thread = threading.Thread(target=self._run, args=(state, staged), name="saving")
+        self._thread.start()
+        return seconds
+
+    def wait(self) -> float:
+        """Until nothing is being written; the seconds that it took to write.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        if self._thread is None:
+            return 0.0
+        self._thread.join()
+        self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return self._seconds
+
+    def close(self) -> None:
+        """Wait for the last save, and let go of its memory."""
+        try:
+            self.wait()
+        finally:
+            self._stager.close()
+
+    def _run(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+        started = time.perf_counter()
+        target = self._root / f"step-{state.step:08d}"
+        try:
+            if self._ranks.first:
+                with atomic_path(target) as folder:
+                    self._write(folder, state, tensors)
+            else:
+                self._write(None, state, tensors)
+        except (
+            Exception,
+            CheckpointException,
+        ) as error:  # training must hear
+            self._error = self._failed(target, error)
+        else:
+            self._drop(state.step)
+        self._seconds = time.perf_counter() - started
+
+    def _write(self, folder: Path | None, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+        """Rank 0 has made the name of the folder; it tells it to the others."""
+        folder = self._from_first(folder)
+        writer = FileSystemWriter(folder)
+        dcp.save(
+            tensors,
+            storage_writer=writer,
+            process_group=self._group,
+            no_dist=self._ranks.alone,
+        )
+        mine = {p.name: _facts(p) for p in folder.iterdir() if self._wrote(p.name)}
+        found = self._gathered(mine)
+        if self._ranks.first:
+            files = {name: facts for part in found for name, facts in part.items()}
+            write_json(folder / STATE, {"format": FORMAT, **asdict(state), "files": files})
+
+    def _wrote(self, name: str) -> bool:
+        mine = name.startswith(f"__{self._ranks.rank}_")
+        return mine or (self._ranks.first and not name.startswith("__"))
+
+    def _from_first(self, folder: Path | None) -> Path:
+        held = [folder]
+        if self._group is not None:
+            dist.broadcast_object_list(held, src=0, group=self._group)
+        assert held[0] is not None
+        return held[0]
+
+    def _gathered(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        if self._group is None:
+            return [value]
+        held: list[Any] = [None] * self._ranks.size
+        dist.all_gather_object(held, value, group=self._group)
+        return held
+
+    def _failed(self, target: Path, error: BaseException) -> CheckpointError:
+        last = checkpoint.latest(self._root)
+        return CheckpointError(
+            target,
+            got=f"could not be written: {_reason(error)}",
+            wanted="room on the disk",
+            remedy="free some space, then train with --resume; the last good checkpoint is "
+            + (last.name if last else "the start"),
+        )
+
+    def _drop(self, step: int) -> None:
+        if not self._ranks.first:
+            return
+        folders = steps(self._root)
+        usable = [folder for folder in folders if number(folder) <= step]
+        kept = set(usable[-self._keep :])
+        if self._keep_every:
+            kept |= {folder for folder in usable if number(folder) % self._keep_every == 0}
+        for folder in folders:
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: BaseException) -> str:
+    """In a line; of several ranks' failures the first."""
+    if isinstance(error, CheckpointException):
+        rank, (failure, _) = min(error.failures.items())
+        return f"{failure} (rank {rank})".strip()
+    return str(error)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": fingerprint_file(path)}
