@@ -183,7 +183,7 @@ def _peer_step(loader: Any, dtype: str) -> Callable[[], None]:
     keys = {k: v for k, v in config.to_hf().items() if k not in ("architectures", "model_type")}
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**keys)).train()
     model.config.use_cache = False
-    optimizer = build_optimizer(model, OptimizerSettings(), torch.device("cpu"))
+    optimizer = build_optimizer(model, OptimizerSettings())
     cursor = Cursor()
 
     def one() -> None:
