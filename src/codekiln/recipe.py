@@ -32,7 +32,11 @@ class RunSettings(Settings):
     directory: Path = Field(
         Path("runs/default"), description="everything the run writes lies below this folder"
     )
-    stage: Literal["pretrain"] = Field("pretrain", description="which training stage")
+    stage: Literal["pretrain", "continue", "extend", "instruct"] = Field(
+        "pretrain",
+        description="continue: from model.from_pretrained, as the other two; extend: to a longer "
+        "context; instruct: on conversations too",
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="all randomness of the run follows from it")
     processes: int = Field(0, ge=0, description="worker processes; 0 means one a core")
     engine: Literal["processes", "ray"] = Field(

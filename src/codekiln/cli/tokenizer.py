@@ -44,6 +44,9 @@ tokenizer.add_command(report)
 def train(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """Train on the training documents of RECIPE's corpus; write DIR/tokenizer.
 
+    Where the recipe continues a model (model.from_pretrained), that model's tokenizer is taken, and
+    given the tokens for infilling and for the end of a turn if it lacks them.
+
     The folder is a Hugging Face tokenizer: transformers.AutoTokenizer gives the same ids. The
     same documents and settings give the same tokenizer; one that fits is left as it is.
     tokenizer/report.json says how well it writes the held-out documents.
@@ -69,10 +72,14 @@ def train_for_run(recipe: Recipe, directory: Path) -> None:
     from codekiln.corpus.draw import survey
     from codekiln.corpus.store import shards
     from codekiln.corpus.tokenizer_sample import count_words
+    from codekiln.models.settings import ModelSettings
     from codekiln.recipe import RunSettings
     from codekiln.tokenizer.settings import TokenizerSettings
     from codekiln.tokenizer.train import train_into
 
+    if recipe.table(ModelSettings).from_pretrained is not None:
+        _extend(recipe, directory)
+        return
     settings = recipe.table(TokenizerSettings)
     processes = recipe.table(RunSettings).processes
     found = survey(shards(directory / "corpus"), processes)
@@ -87,6 +94,19 @@ def train_for_run(recipe: Recipe, directory: Path) -> None:
         _report(trained, found, folder)
     state = "" if now else "nothing to do: "
     click.echo(f"{state}a tokenizer of {trained.vocab_size:,} ids is in {folder}")
+
+
+def _extend(recipe: Recipe, directory: Path) -> None:
+    """The starting model's tokenizer, with the control tokens that it lacks."""
+    from codekiln.models.settings import ModelSettings
+    from codekiln.tokenizer.extend import extend_into
+
+    source, folder = recipe.table(ModelSettings).source(), directory / "tokenizer"
+    tokenizer, added, now = extend_into(folder, source)
+    state = "" if now else "nothing to do: "
+    with_added = f", with {', '.join(added)} added" if added else ""
+    count = f"{tokenizer.vocab_size:,} ids"
+    click.echo(f"{state}the tokenizer of {source}{with_added}, {count}, is in {folder}")
 
 
 def _report(trained: Tokenizer, found: Survey, folder: Path) -> None:

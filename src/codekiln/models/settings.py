@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from codekiln.errors import RecipeError
-from codekiln.models.config import ModelConfig, config_class
+from codekiln.errors import CheckpointError, RecipeError
+from codekiln.models.config import ModelConfig, config_class, read_config
 from codekiln.models.positions import make_scaling
 from codekiln.models.presets import PRESETS
 from codekiln.recipe import Settings
@@ -20,6 +22,18 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # stands in for the tokenizer's vocabulary while a recipe is validated
 _ANY_VOCABULARY = 4096
 DENSE = "LlamaForCausalLM"
+# of a model that is continued
+MAY_CHANGE = frozenset(
+    (
+        "vocab_size",
+        "rope_theta",
+        "rope_scaling",
+        "max_position_embeddings",
+        "aux_loss_alpha",
+        "seq_aux",
+        "initializer_range",
+    )
+)
 
 
 class RopeScalingSettings(Settings):
@@ -38,6 +52,11 @@ class ModelSettings(Settings):
     """The shape of the model. A key that is not given comes from the preset."""
 
     preset: str = Field("tiny-3m", description="one of `codekiln list models`")
+    from_pretrained: Path | None = Field(
+        None,
+        description="a model folder (Hugging Face's format) or a run's folder to begin from: its "
+        "weights and shape, in place of a preset",
+    )
     architecture: str | None = Field(
         None, description="LlamaForCausalLM (dense) or DeepseekV2ForCausalLM (experts)"
     )
@@ -95,6 +114,14 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.from_pretrained is not None:
+            shaping = self._given().keys() - MAY_CHANGE
+            if shaping:
+                raise ValueError(
+                    f"{min(shaping)}: the shape is that of from_pretrained; a recipe may change "
+                    + ", ".join(sorted(MAY_CHANGE))
+                )
+            return self
         self._config(self._values() | {"vocab_size": self.vocab_size or _ANY_VOCABULARY})
         return self
 
@@ -103,7 +130,7 @@ class ModelSettings(Settings):
         *,
         vocab_size: int | None = None,
         bos_token_id: int | None = None,
-        eos_token_id: int | None = None,
+        eos_token_id: int | tuple[int, ...] | None = None,
         pad_token_id: int | None = None,
     ) -> ModelConfig:
         """The model's configuration.
@@ -115,6 +142,9 @@ class ModelSettings(Settings):
         Raises:
             RecipeError: no vocabulary size known, or the recipe's smaller than the tokenizer's.
         """
+        ids = {"bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
+        if self.from_pretrained is not None:
+            return self._continued(vocab_size or 0, ids | {"pad_token_id": pad_token_id})
         values = self._values()
         if self.vocab_size is None and vocab_size is not None:
             values["vocab_size"] = vocab_size
@@ -131,12 +161,48 @@ class ModelSettings(Settings):
                 wanted=f"at least the tokenizer's {vocab_size}",
                 remedy="leave the key out: then the tokenizer's size is taken",
             )
-        ids = {"bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
         return self._config(values | ids | {"pad_token_id": pad_token_id})
 
+    def _continued(self, vocab_size: int, ids: dict[str, Any]) -> ModelConfig:
+        """The starting model's, with what the recipe changes and room for added tokens."""
+        path = self.source()
+        try:
+            values = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(path / "config.json", got=f"unreadable ({error})") from None
+        base = read_config(values, path / "config.json")
+        changes = self._given()
+        if "rope_scaling" in changes:
+            scaling = changes["rope_scaling"]
+            changes["rope_scaling"] = make_scaling(scaling) if scaling["factor"] != 1 else None
+        changes["vocab_size"] = max(base.vocab_size, vocab_size, changes.get("vocab_size", 0))
+        known = {key: value for key, value in ids.items() if value is not None}
+        return replace(base, **changes, **known)
+
+    def source(self) -> Path:
+        """The folder of the model to begin from.
+
+        Raises:
+            RecipeError: none is named, or no model is there.
+        """
+        named = (self.from_pretrained or Path()).expanduser()
+        for folder in (named, named / "model"):
+            if self.from_pretrained is not None and (folder / "config.json").is_file():
+                return folder
+        raise RecipeError(
+            "[model] from_pretrained",
+            got=f"{named}, where there is no config.json here or in model/"
+            if self.from_pretrained
+            else "nothing",
+            wanted="a model folder in Hugging Face's format, or the folder of a run that has ended",
+            remedy="`codekiln import` makes one of a GGUF file or of a folder from elsewhere",
+        )
+
+    def _given(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"preset", "from_pretrained"}, exclude_none=True)
+
     def _values(self) -> dict[str, Any]:
-        given = self.model_dump(exclude={"preset"}, exclude_none=True)
-        return {**PRESETS[self.preset], **given}
+        return {**PRESETS[self.preset], **self._given()}
 
     @staticmethod
     def _config(values: dict[str, Any]) -> ModelConfig:

@@ -6,6 +6,7 @@ codekiln puts it into a sequence, by id; the same characters inside a user's tex
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,3 +126,14 @@ def _named(
     if isinstance(spelling, str) and spelling in ids:
         return ids[spelling]
     return next((ids[s] for s in usual if s in ids), None)
+
+
+def added_entries(model: str, spellings: tuple[str, ...], first: int) -> str:
+    """The text of tokenizer.json with control tokens added from id `first` on."""
+    description = json.loads(model)
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    description["added_tokens"] = (description.get("added_tokens") or []) + [
+        {"id": first + place, "content": spelling, **flags, "special": True}
+        for place, spelling in enumerate(spellings)
+    ]
+    return json.dumps(description, ensure_ascii=False)

@@ -26,7 +26,7 @@ from codekiln.tokenizer.alphabet import (
     bytes_of_byte_level,
     bytes_of_fallback,
 )
-from codekiln.tokenizer.special import SpecialTokens, find_special, is_control
+from codekiln.tokenizer.special import SpecialTokens, added_entries, find_special, is_control
 from codekiln.tokenizer.split import is_papers, pieces
 
 Ids = NDArray[np.int32]
@@ -109,6 +109,13 @@ class Tokenizer:
         write_json(folder / SPECIAL_FILE, {k: v for k, v in names.items() if v is not None})
         write_json(folder / CONFIG_FILE, self._config)
         write_text(folder / MODEL_FILE, self._model)
+
+    def with_controls(self, spellings: tuple[str, ...]) -> Tokenizer:
+        """The same with further control tokens, which follow the last id."""
+        if not spellings:
+            return self
+        model = added_entries(self._model, spellings, self.vocab_size)
+        return Tokenizer(model, self._config, self._where)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel to worker processes."""

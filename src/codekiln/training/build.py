@@ -11,7 +11,6 @@ import torch
 
 from codekiln.errors import CheckpointError, RecipeError, UserError
 from codekiln.log import logger
-from codekiln.models.causal import first_weights
 from codekiln.models.config import ModelConfig
 from codekiln.models.settings import ModelSettings
 from codekiln.parallel.checks import check_layout
@@ -26,6 +25,7 @@ from codekiln.training.inputs import Inputs
 from codekiln.training.optim import build_optimizer
 from codekiln.training.plan import Plan, Timing, decide
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
+from codekiln.training.start import starting_weights
 from codekiln.training.step import Stepper, measure
 
 
@@ -36,10 +36,12 @@ def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
         RecipeError: the vocabulary is smaller than the tokenizer's, or the context too short.
     """
     special = inputs.tokenizer.special
+    instruct = recipe.table(RunSettings).stage == "instruct"
     config = recipe.table(ModelSettings).config(
         vocab_size=inputs.tokenizer.vocab_size,
         bos_token_id=special.bos,
-        eos_token_id=special.eos,
+        # a chat model ends a text or a turn, and still fills in
+        eos_token_id=(special.eos, special.eot) if instruct and special.eot else special.eos,
         pad_token_id=special.pad,
     )
     if config.max_position_embeddings < inputs.sequence_length:
@@ -72,14 +74,16 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
 def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> Stepper:
     """Model and optimiser as they stand before the first step; a function of the seed.
 
-    The weights are drawn on the CPU, so that a run on a GPU begins with the same ones.
+    Weights that are drawn are drawn on the CPU, so that a run on a GPU begins with the same ones.
     """
     config = model_config(recipe, inputs)
-    generator = torch.Generator().manual_seed(recipe.table(RunSettings).seed)
+    seed = recipe.table(RunSettings).seed
+    model_settings = recipe.table(ModelSettings)
+    source = model_settings.source() if model_settings.from_pretrained else None
     settings = recipe.table(TrainingSettings)
     model = ParallelModel(
         config,
-        first_weights(config, generator),
+        starting_weights(config, source, seed),
         meshes,
         recipe.table(ParallelSettings),
         dtype=dtype,

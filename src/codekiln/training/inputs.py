@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codekiln.errors import ShardError
+from codekiln.errors import RecipeError, ShardError
 from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings, Settings
 from codekiln.storage import fingerprint, read_json
@@ -20,6 +20,7 @@ from codekiln.tokens.shards import Shard
 from codekiln.tokens.stages import StagedLoader
 from codekiln.training.evaluate import choose_documents
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
+from codekiln.training.start import weights_fingerprint
 
 # A resumed run may change these: they do not move the weights. (Threads do: the plan keeps their
 # number, and `build.make_plan` refuses another one.)
@@ -75,6 +76,7 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
             wanted="the tokens of this run",
             remedy=f"run `{command}` first; it goes on where it stopped",
         )
+    check_stage(recipe)
     tokenizer = Tokenizer.load(directory / "tokenizer")
     shards = open_shards(folder, "train", tokenizer.sha256)
     run, tokens = recipe.table(RunSettings), recipe.table(TokensSettings)
@@ -96,6 +98,25 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
         held_out=tuple(ids for ids, _ in held_out),
         held_out_bytes=tuple(size for _, size in held_out),
         identity=_identity(recipe, tokenizer, shards),
+    )
+
+
+def check_stage(recipe: Recipe) -> None:
+    """Make sure that the recipe says where its stage begins.
+
+    Raises:
+        RecipeError: a stage that continues a model without one, or pre-training with one.
+    """
+    stage, source = recipe.table(RunSettings).stage, recipe.table(ModelSettings).from_pretrained
+    if (stage == "pretrain") == (source is None):
+        return
+    raise RecipeError(
+        f"{recipe.path or 'recipe'} [run] stage",
+        got=f"{stage!r} with model.from_pretrained = {str(source)!r}"
+        if source
+        else f"{stage!r} without model.from_pretrained",
+        wanted='"continue", "extend" or "instruct" with a model to begin from, or "pretrain" '
+        "without",
     )
 
 
@@ -138,6 +159,9 @@ def _identity(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -> 
         for key, value in settings.model_dump(mode="json").items():
             if table != "training" or key not in FREE_TO_CHANGE:
                 identity[f"{table}.{key}"] = value
+    model = recipe.table(ModelSettings)
+    if model.from_pretrained is not None:
+        identity["model.from_pretrained"] = weights_fingerprint(model.source())
     identity["tokenizer.sha256"] = tokenizer.sha256
     identity["tokens.shards"] = fingerprint([shard.facts for shard in shards])
     return identity
