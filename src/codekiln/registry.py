@@ -20,6 +20,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "corpus": "codekiln.corpus.settings:CorpusSettings",
         "tokenizer": "codekiln.tokenizer.settings:TokenizerSettings",
         "tokens": "codekiln.tokens.settings:TokensSettings",
+        "instruct": "codekiln.corpus.conversations.settings:InstructSettings",
         "model": "codekiln.models.settings:ModelSettings",
         "optimizer": "codekiln.training.settings:OptimizerSettings",
         "parallel": "codekiln.parallel.settings:ParallelSettings",

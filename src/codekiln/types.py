@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["code", "english", "chinese"]
+Kind = Literal["code", "english", "chinese", "conversation"]
 FinishReason = Literal["stop", "length", "cancelled"]
 Mode = Literal["complete", "infill", "chat"]
 Status = Literal[

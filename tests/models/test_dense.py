@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.loss import cross_entropy
 
 
 class GrowingCache:
@@ -220,3 +222,22 @@ def test_documents_by_mask_equal_documents_one_by_one() -> None:
     torch.testing.assert_close(
         attend(query, key, key, seen), attend(query, key, key, masked), atol=1e-6, rtol=1e-5
     )
+
+
+def test_z_loss_joins_the_gradient_and_not_the_loss() -> None:
+    generator = torch.Generator().manual_seed(11)
+    hidden = torch.randn(40, 16, generator=generator, requires_grad=True)
+    weight = torch.randn(97, 16, generator=generator, requires_grad=True)
+    targets = torch.randint(0, 97, (40,), generator=generator)
+    targets[::5] = -100
+    loss = cross_entropy(hidden, weight, targets, torch.float32, z_loss=0.1)
+    loss.backward()
+    ours = hidden.grad.clone(), weight.grad.clone()  # type: ignore[union-attr]
+    hidden.grad = weight.grad = None
+    logits = hidden @ weight.T
+    plain = F.cross_entropy(logits, targets)
+    kept = targets != -100
+    (plain + 0.1 * logits.logsumexp(-1)[kept].square().mean()).backward()
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
+    torch.testing.assert_close(ours[0], hidden.grad, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours[1], weight.grad, atol=1e-6, rtol=1e-5)

@@ -68,6 +68,21 @@ def test_losses_are_those_of_one_process(
 
 
 @pytest.mark.slow
+def test_muon_steps_as_in_one_process(tmp_path: Path) -> None:
+    one, out = tmp_path / "one.json", tmp_path / "found.json"
+    kinds = ("dense", "experts")
+    launch(1, SCRIPT, json.dumps([{"kind": kind, "optimizer": "muon"} for kind in kinds]), str(one))
+    wanted = dict(zip(kinds, json.loads(one.read_text()), strict=True))
+    layouts: list[Layout] = [
+        {"kind": "dense", "optimizer": "muon", "data": 2, "tensor": 2},
+        {"kind": "experts", "optimizer": "muon", "data": 4, "expert": 2},
+    ]
+    launch(4, SCRIPT, json.dumps(layouts), str(out))
+    for layout, found in zip(layouts, json.loads(out.read_text()), strict=True):
+        assert found["losses"] == pytest.approx(wanted[layout["kind"]]["losses"], abs=1e-4), layout
+
+
+@pytest.mark.slow
 def test_bfloat16_differs_by_its_rounding_alone(
     one_process: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks, joined
 from codekiln.tokens.batch import IGNORED, Batch
 from codekiln.tokens.cursor import Cursor
+from codekiln.training.optim import build_optimizer
+from codekiln.training.settings import OptimizerSettings
 
 STEPS, ACCUMULATION, ROWS, LENGTH, VOCABULARY = 20, 4, 4, 32, 97
 DEGREES = ("pipeline", "replicate", "data", "context", "tensor", "expert")
@@ -94,19 +96,20 @@ def rows_of(batch: Batch, meshes: Meshes) -> Batch:
 
 def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """20 steps of AdamW: each one's loss and gradient norm, and a last evaluation's nats."""
-    settings = {key: value for key, value in layout.items() if key not in ("kind", "dtype")}
-    degrees = Degrees(**{name: settings.get(name, 1) for name in DEGREES})
+    parallel = {k: v for k, v in layout.items() if k not in ("kind", "dtype", "optimizer")}
+    degrees = Degrees(**{name: parallel.get(name, 1) for name in DEGREES})
     meshes = Meshes(ranks, degrees)
     shape = config(kind)
     model = ParallelModel(
         shape,
         first_weights(shape, torch.Generator().manual_seed(3)),
         meshes,
-        ParallelSettings(**settings),
+        ParallelSettings(**parallel),
         dtype=layout.get("dtype", "float32"),
     )
-    parameters = [parameter for _, parameter in model.named_parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-3, eps=1e-5, fused=False)
+    name = layout.get("optimizer", "adamw")
+    settings = OptimizerSettings(name=name, learning_rate=2e-3, eps=1e-5)
+    optimizer = build_optimizer(model, settings)
     losses, norms = [], []
     model.train()
     for step in range(STEPS):

@@ -3,6 +3,7 @@
 import pytest
 
 from codekiln.errors import ShardError
+from codekiln.training.batches import BatchSchedule
 from codekiln.training.device import fastest
 from codekiln.training.plan import Plan, Timing, decide
 from codekiln.training.settings import TrainingSettings
@@ -10,7 +11,7 @@ from codekiln.training.settings import TrainingSettings
 SECONDS = {"float32": 0.5, "bfloat16": 0.25}
 
 
-def plan(precisions: tuple[str, ...] = ("float32",), **values: object) -> Plan:
+def plan(precisions: tuple[str, ...] = ("float32",), warmup: int = 0, **values: object) -> Plan:
     asked: list[str] = []
 
     def trial(dtype: str) -> Timing:
@@ -26,6 +27,7 @@ def plan(precisions: tuple[str, ...] = ("float32",), **values: object) -> Plan:
         epoch_sequences=8000,
         precisions=list(precisions),
         threads=2,
+        batches=BatchSchedule(settings.gradient_accumulation, warmup),
         trial=trial,
         fastest=fastest,
     )
@@ -55,6 +57,12 @@ def test_without_a_budget_one_pass_over_the_tokens() -> None:
 )
 def test_the_smallest_budget_holds(values: dict[str, object], steps: int) -> None:
     assert plan(**values).total_steps == steps
+
+
+def test_small_first_steps_are_more_steps_for_the_same_tokens() -> None:
+    # 60 micro-batches alone, then two a step
+    assert plan(warmup=60, tokens=80_000).total_steps == 60 + (200 - 60) // 2
+    assert plan(warmup=60).total_steps == 60 + (2000 - 60) // 2  # one pass
 
 
 def test_minutes_count_the_evaluations_too() -> None:

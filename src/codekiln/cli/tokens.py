@@ -120,18 +120,45 @@ def pack_for_run(recipe: Recipe, directory: Path) -> PackReport:
         TokenizerError: when it has no tokenizer.
         ShardError: when there are no training documents.
     """
-    from codekiln.corpus.store import read_shard, shards
+    from codekiln.corpus.read_any import reader_of
+    from codekiln.corpus.store import shards
     from codekiln.recipe import RunSettings
     from codekiln.tokens.pack import pack
     from codekiln.tokens.settings import TokensSettings
 
     run = recipe.table(RunSettings)
+    talks = _conversations(recipe)
+    has_corpus = not talks or (directory / "corpus").is_dir()
     return pack(
-        shards(directory / "corpus"),
-        read_shard,
+        [*(shards(directory / "corpus") if has_corpus else []), *talks],
+        reader_of(recipe),
         directory / "tokenizer",
         recipe.table(TokensSettings),
         directory / "tokens",
         seed=run.seed,
         processes=run.processes,
     )
+
+
+def _conversations(recipe: Recipe) -> list[Path]:
+    """The files of an instruct run, each read through; rows that do not serve are named."""
+    from codekiln.corpus.conversations.read import conversation_files, inspect
+    from codekiln.corpus.conversations.settings import InstructSettings
+    from codekiln.errors import RecipeError
+    from codekiln.log import logger
+    from codekiln.recipe import RunSettings
+
+    files = conversation_files(recipe.table(InstructSettings))
+    instruct = recipe.table(RunSettings).stage == "instruct"
+    if bool(files) != instruct:
+        raise RecipeError(
+            f"{recipe.path or 'recipe'} [instruct] conversations",
+            got="none"
+            if instruct
+            else f"{len(files)} files, with run.stage = {recipe.table(RunSettings).stage!r}",
+            wanted='files of conversations and run.stage = "instruct", or neither',
+        )
+    for path in files:
+        for line in inspect(path).lines():
+            logger.warning("%s: %s", path, line)
+    return files

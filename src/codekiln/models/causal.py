@@ -79,7 +79,12 @@ class CausalLM(nn.Module):
     Args:
         config: its shape.
         generator: draws the first weights; None is torch's own.
+
+    Attributes:
+        z_loss: see `loss.cross_entropy`.
     """
+
+    z_loss = 0.0
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -167,7 +172,8 @@ class CausalLM(nn.Module):
         """Mean cross-entropy given the stream before the last norm; see `loss`."""
         hidden = self.model.norm(hidden)
         dtype = hidden.dtype
-        return cross_entropy(hidden.flatten(0, 1), self.lm_head.weight, targets.flatten(), dtype)
+        flat = hidden.flatten(0, 1), self.lm_head.weight, targets.flatten()
+        return cross_entropy(*flat, dtype, self.z_loss)
 
     def _hidden(
         self,

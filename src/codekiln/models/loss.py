@@ -17,7 +17,9 @@ IGNORED = -100
 CHUNK_TOKENS = {"cpu": 512, "cuda": 4096}
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, z_loss: float = 0.0
+) -> Tensor:
     """Mean cross-entropy in nats of softmax(hidden @ weight.T), fp32 scalar.
 
     A vocabulary of 32,256 and 4096 tokens are 528 MB of fp32 logits, held twice or thrice by a
@@ -29,11 +31,13 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.
         weight: [vocab_size, hidden_size].
         targets: int64 [tokens]; -100 is ignored. All ignored: the loss is 0.
         dtype: of the matrix products; sums, the softmax and the loss are fp32.
+        z_loss: weight of the mean square of log sum exp(logits), in the gradient alone
+            (Chowdhery et al. 2022, PaLM §5).
     """
     needs_grad = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     with torch.autocast(hidden.device.type, enabled=False):
         if needs_grad:
-            result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, dtype)
+            result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, dtype, z_loss)
             return result
         return _forward(hidden, weight, targets, dtype, gradients=False)[0]
 
@@ -41,21 +45,34 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        dtype: torch.dtype,
+        z_loss: float,
     ) -> Tensor:
-        loss, grad_hidden, grad_weight = _forward(hidden, weight, targets, dtype, gradients=True)
+        loss, grad_hidden, grad_weight = _forward(
+            hidden, weight, targets, dtype, z_loss, gradients=True
+        )
         ctx.save_for_backward(grad_hidden, grad_weight)
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, None, None
+        return grad_hidden * grad, grad_weight * grad, None, None, None
 
 
 def _forward(
-    hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, *, gradients: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype,
+    z_loss: float = 0.0,
+    *,
+    gradients: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     tokens, rows = hidden.shape[0], CHUNK_TOKENS.get(hidden.device.type, 4096)
     narrow = weight.detach().to(dtype)
@@ -67,19 +84,31 @@ def _forward(
     for start in range(0, tokens, rows):
         piece = slice(start, min(start + rows, tokens))
         inputs = hidden[piece].to(dtype)
-        scores = functional.log_softmax(product(inputs, narrow), dim=-1, dtype=torch.float32)
+        logits = product(inputs, narrow)
+        scores = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
         total += functional.nll_loss(scores, targets[piece], ignore_index=IGNORED, reduction="sum")
         if grad_hidden is not None and grad_weight is not None:
-            grad_logits = _grad_logits(scores, targets[piece], kept[piece], share).to(dtype)
+            log_sums = logits[:, :1].float() - scores[:, :1] if z_loss else None
+            grad = _grad_logits(scores, targets[piece], kept[piece], share, log_sums, z_loss)
+            grad_logits = grad.to(dtype)
             grad_hidden[piece] = product(grad_logits, narrow.T)
             _accumulate(grad_weight, grad_logits, inputs)
     grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
     return total * share, grad_hidden, grad_weight
 
 
-def _grad_logits(scores: Tensor, targets: Tensor, kept: Tensor, share: Tensor) -> Tensor:
+def _grad_logits(
+    scores: Tensor,
+    targets: Tensor,
+    kept: Tensor,
+    share: Tensor,
+    log_sums: Tensor | None,
+    z_loss: float,
+) -> Tensor:
     """(softmax - one hot) / kept tokens, in place; zero for ignored tokens."""
     grad = scores.exp_()
+    if log_sums is not None:
+        grad *= 1 + 2 * z_loss * log_sums
     index = targets.clamp(min=0)[:, None]
     grad.scatter_add_(1, index, torch.full_like(index, -1, dtype=grad.dtype))
     return grad.mul_((kept * share)[:, None])

@@ -35,6 +35,7 @@ class ParallelModel:
         dtype: that layers compute in.
         across_documents: whether attention reaches across packed documents.
         compiled: whether each layer goes through torch.compile.
+        z_loss: see `models.loss`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ParallelModel:
         dtype: str = "float32",
         across_documents: bool = False,
         compiled: bool = False,
+        z_loss: float = 0.0,
     ) -> None:
         self.config, self.meshes, self._across = config, meshes, across_documents
         pipelined = meshes.degrees.pipeline > 1
@@ -57,6 +59,7 @@ class ParallelModel:
         for chunk in range(chunks):
             with torch.device("meta"):
                 model = build_model(config)
+            model.z_loss = z_loss
             model.model.checkpointing = settings.activation_checkpointing == "layer"
             stage = meshes.place["pipeline"] + chunk * meshes.degrees.pipeline
             keep_stage(model, stage, stages)

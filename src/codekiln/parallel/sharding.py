@@ -103,7 +103,7 @@ def _shard_layer(layer: DecoderLayer, meshes: Meshes, policy: MixedPrecisionPoli
     if isinstance(layer.mlp, MoE):
         if meshes.expert is not None and meshes.experts is not None:
             experts.divide(layer.mlp.experts, meshes.expert)
-            _shard(layer.mlp.experts, meshes.experts, policy, rows_of_each=True)
+            _shard(layer.mlp.experts, meshes.experts, policy)
         if meshes.plain is not None and policy.param_dtype is not None:
             # scores are made in float32
             _shard(layer.mlp.gate, meshes.plain, MixedPrecisionPolicy(cast_forward_inputs=False))
@@ -115,14 +115,14 @@ def _shard(
     modules: nn.Module | list[nn.Module],
     mesh: DeviceMesh,
     policy: MixedPrecisionPolicy,
-    *,
-    rows_of_each: bool = False,
 ) -> None:
     shards = mesh.size(mesh.ndim - 1)
 
     def placement(parameter: nn.Parameter) -> Shard | None:
-        # experts are few and may not divide; their rows do
-        return Shard(1) if rows_of_each and parameter.shape[1] % shards == 0 else None
+        # not the dimension that is divided already: parts of parts are hard to find again
+        divided = [p.dim for p in getattr(parameter, "placements", ()) if isinstance(p, Shard)]
+        other = 1 if 0 in divided else 0
+        return Shard(other) if divided and parameter.shape[other] % shards == 0 else None
 
     fully_shard(modules, mesh=mesh, mp_policy=policy, shard_placement_fn=placement)
     for module in _fsdp_modules(modules if isinstance(modules, list) else [modules]):

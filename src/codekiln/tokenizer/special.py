@@ -73,6 +73,21 @@ class SpecialTokens:
             )
         return self.fim_begin, self.fim_hole, self.fim_end
 
+    def end_of_turn(self) -> int:
+        """The id that ends an answer.
+
+        Raises:
+            TokenizerError: when the tokenizer has no such token.
+        """
+        if self.eot is None:
+            raise TokenizerError(
+                "tokenizer",
+                got=f"no {EOT}",
+                wanted="a token that ends an answer",
+                remedy="`codekiln tokenizer train RECIPE` adds it to a starting model's",
+            )
+        return self.eot
+
 
 def is_control(added_token: Mapping[str, Any]) -> bool:
     """Whether an entry of `added_tokens` marks structure rather than stands for text.

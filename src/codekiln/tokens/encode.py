@@ -12,7 +12,9 @@ Each file, and each part of a file that is cut at characters or by syntax, is en
 as a server does that gets prefix and suffix apart. At the level of contexts, pieces of files that
 a sequence can hold are laid out in place of files: `contexts.py`.
 
-Source: DeepSeek-Coder §3.1.2 (FIM at document level, before packing).
+A conversation is its turns, each what is given, what is answered, and `<|EOT|>`.
+
+Source: DeepSeek-Coder §3.1.2 (FIM at document level, before packing), §3.7 (conversations).
 """
 
 from __future__ import annotations
@@ -98,7 +100,8 @@ class _Encoder:
         encoded = iter(self._tokenizer.encode_arrays(texts))
         for document, files, stage, fell_back in zip(group, plans, stages, fallbacks, strict=True):
             assembly = Assembly(self._tokenizer.special)
-            account = Account(files=len(files), fim_fallbacks=fell_back)
+            count = sum(not file.turn for file in files)
+            account = Account(files=count, fim_fallbacks=fell_back)
             for number, file in enumerate(files):
                 ids = [next(encoded) for _ in file.texts]
                 account += self._add(assembly, document.id, number, file, ids, stage)
@@ -114,7 +117,10 @@ class _Encoder:
         ids: Sequence[Ids],
         stage: int,
     ) -> Account:
-        """Append one file."""
+        """Append one file, or one turn of a conversation."""
+        if file.turn:
+            assembly.add_turn(*ids)
+            return Account()
         if self._settings.fim_level == "context" and file.infillable:
             pieces, short = lay_out_pieces(
                 assembly,

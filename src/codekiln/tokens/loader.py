@@ -43,7 +43,8 @@ class Loader:
         pad_id: what fills up sequences that are not full.
         sampling: of these shards' documents; without it, each pass reads each of them once.
         chosen: bool [documents], those that are read at all; without it, all.
-        middle_only: of FIM layouts the middle alone is a target.
+        middle_only: of FIM layouts the middle alone is a target. Of conversations the answers are,
+            always.
 
     Attributes:
         epoch_sequences: in the first pass. Where passes read different documents, later ones may
@@ -79,7 +80,7 @@ class Loader:
         self._documents = sampling.documents if sampling else Documents.of(shards)
         self._same = sampling is None or sampling.same
         self._chosen = chosen
-        self._layouts = _layouts(shards, self._offsets) if middle_only else _NO_LAYOUTS
+        self._layouts = _layouts(shards, self._offsets, middle_only)
         self._layout: tuple[int, Layout] | None = None
         self.epoch_sequences = self.sequences_in(0)
         self.batches_per_epoch = self.epoch_sequences // batch_size
@@ -237,6 +238,19 @@ class Loader:
         )
 
 
-def _layouts(shards: Sequence[Shard], offsets: Sequence[int]) -> Matrix:
-    """All shards' layouts by their places in the stream."""
-    return np.concatenate([s.layouts + at for s, at in zip(shards, offsets, strict=False)])
+def _layouts(shards: Sequence[Shard], offsets: Sequence[int], middle_only: bool) -> Matrix:
+    """Layouts of which the first part is not learnt, by their places in the stream.
+
+    Of conversations the questions, always; of files for infilling what is kept, if so set.
+    """
+    found = [_NO_LAYOUTS]
+    for shard, at in zip(shards, offsets, strict=False):
+        talks = np.array([source.kind == "conversation" for source in shard.sources], dtype=bool)
+        layouts = shard.layouts
+        if not middle_only:
+            if not talks.any():
+                continue
+            document = np.searchsorted(shard.starts, layouts[:, 0], side="right") - 1
+            layouts = layouts[talks[shard.source_codes[document]]]
+        found.append(layouts + at)
+    return np.concatenate(found)

@@ -24,6 +24,7 @@ class FilePlan:
         count: how many spans are masked.
         spans: of a file that is cut before it is encoded, in characters of `text`.
         short: it was chosen, and is empty.
+        turn: of a conversation: the body is an answer to what stands before it.
     """
 
     text: str
@@ -36,10 +37,13 @@ class FilePlan:
     count: int = 1
     spans: Spans = ()
     short: bool = False
+    turn: bool = False
 
     @property
     def texts(self) -> list[str]:
         """What goes to the tokenizer: the file, or what is kept of it and then what is masked."""
+        if self.turn:  # as in a chat, which has the answer's ids from the model
+            return [self.text[: self.body], self.text[self.body :]]
         if not self.spans:
             return [self.text]
         kept, masked = split(self.text, self.spans)
@@ -74,6 +78,7 @@ def plan(document: Document, settings: FimSettings, *, seed: int, stage: int = 0
             infillable=infillable,
             draw=draw,
             short=chosen and not infillable,
+            turn=document.kind == "conversation",
         )
         if chosen and infillable:
             planned = _chosen(planned, document, number, settings)

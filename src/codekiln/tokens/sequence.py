@@ -48,7 +48,8 @@ class Encoded:
     Args:
         ids: `<bos>` to `<eos>`, int32 [tokens].
         layouts: of each FIM layout its first id, the first id of what is to be filled in, and its
-            end, int64 [layouts, 3].
+            end; of each turn of a conversation its first id, that of the answer, and its end.
+            int64 [layouts, 3].
         text_bytes: UTF-8 bytes of the document's text, headers included.
         stage: of the schedule of FIM rates.
         account: of these ids.
@@ -91,6 +92,20 @@ class Assembly:
         self._parts += [*asked, *answer]
         self._layouts.append((start, middle, self.size))
         self._fim += sum(map(len, kept)) + sum(map(len, masked))
+        self._closed = True
+
+    def add_turn(self, prompt: Part, answer: Part) -> None:
+        """Append what is given and what is answered, of which the latter is learnt.
+
+        Raises:
+            TokenizerError: no token for the end of a turn.
+        """
+        ends = (self._special.end_of_turn(),)
+        start, middle = self.size, self.size + len(prompt)
+        self.size = middle + len(answer) + 1
+        self._parts += [prompt, answer, ends]
+        self._layouts.append((start, middle, self.size))
+        self._text += len(prompt) + len(answer)
         self._closed = True
 
     def finish(self, account: Account, *, text_bytes: int, stage: int) -> Encoded:

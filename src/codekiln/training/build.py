@@ -20,6 +20,7 @@ from codekiln.parallel.world import Meshes, Ranks
 from codekiln.recipe import Recipe, RunSettings
 from codekiln.storage import fingerprint, read_json, write_json
 from codekiln.tokens.cursor import Cursor
+from codekiln.training.batches import BatchSchedule
 from codekiln.training.device import candidates, fastest
 from codekiln.training.inputs import Inputs
 from codekiln.training.optim import build_optimizer
@@ -68,6 +69,12 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
         gradient_accumulation=settings.gradient_accumulation,
         sequence_length=inputs.sequence_length,
     )
+    if degrees.pipeline > 1 and recipe.table(OptimizerSettings).batch_warmup_tokens:
+        raise RecipeError(
+            "[optimizer] batch_warmup_tokens",
+            got="batches of few micro-batches at first, with a pipeline to be filled",
+            wanted="0 with parallel.pipeline above 1",
+        )
     return Meshes(ranks, degrees)
 
 
@@ -80,7 +87,7 @@ def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> S
     seed = recipe.table(RunSettings).seed
     model_settings = recipe.table(ModelSettings)
     source = model_settings.source() if model_settings.from_pretrained else None
-    settings = recipe.table(TrainingSettings)
+    settings, optimizer = recipe.table(TrainingSettings), recipe.table(OptimizerSettings)
     model = ParallelModel(
         config,
         starting_weights(config, source, seed),
@@ -89,10 +96,18 @@ def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> S
         dtype=dtype,
         across_documents=settings.attention == "full",
         compiled=settings.compile,
+        z_loss=optimizer.z_loss,
     )
     model.train()
-    optimizer = recipe.table(OptimizerSettings)
     return Stepper(model, build_optimizer(model, optimizer), gradient_clip=optimizer.gradient_clip)
+
+
+def batch_schedule(recipe: Recipe, sequence_length: int) -> BatchSchedule:
+    """The sizes of the run's steps."""
+    settings = recipe.table(TrainingSettings)
+    tokens = recipe.table(OptimizerSettings).batch_warmup_tokens
+    micro_batch = settings.batch_size * sequence_length
+    return BatchSchedule(settings.gradient_accumulation, -(-tokens // micro_batch))
 
 
 def make_plan(
@@ -124,6 +139,7 @@ def make_plan(
         epoch_sequences=inputs.epoch_sequences,
         precisions=candidates(settings.dtype, ranks.device),
         threads=torch.get_num_threads(),
+        batches=batch_schedule(recipe, inputs.sequence_length),
         trial=lambda dtype: _trial(recipe, inputs, meshes, dtype),
         fastest=fastest,
     )

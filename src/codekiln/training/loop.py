@@ -39,7 +39,7 @@ from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.packing_report import passes_line
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
-from codekiln.training.build import make_plan, meshes_of, new_stepper
+from codekiln.training.build import batch_schedule, make_plan, meshes_of, new_stepper
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.device import pick_device
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
@@ -47,7 +47,7 @@ from codekiln.training.inputs import Inputs, open_inputs
 from codekiln.training.interrupt import StopRequest
 from codekiln.training.plan import Plan
 from codekiln.training.saving import Saver
-from codekiln.training.schedule import learning_rate
+from codekiln.training.schedule import learning_rate, position
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.step import Stepper, StepResult
 
@@ -193,6 +193,7 @@ class _Run:
         self.directory, self.root = directory, directory / "checkpoints"
         self.settings = recipe.table(TrainingSettings)
         self.optimizer_settings = recipe.table(OptimizerSettings)
+        self.batches = batch_schedule(recipe, inputs.sequence_length)
         self.metrics = MetricsFile(directory / "metrics.jsonl")
         self.recipe = recipe
         self.meshes, self.ranks = meshes, meshes.ranks
@@ -278,12 +279,13 @@ class _Run:
 
     def _steps(self, stop: StopRequest) -> Literal["finished", "interrupted"]:
         plan = self.plan
-        left = (plan.total_steps - self.state.step) * plan.tokens_per_step
+        steps = position(self.batches, plan.total_steps) - position(self.batches, self.state.step)
+        left = round(steps * plan.tokens_per_step)
         with Progress("training", total=left, unit="tokens") as progress:
             stopping = self._agreed(stop)
             while self.state.step < plan.total_steps and not stopping:
                 result, rate = self._one_step()
-                progress.advance(plan.tokens_per_step, self._note(result, rate))
+                progress.advance(self._tokens(self.state.step - 1), self._note(result, rate))
                 step = self.state.step
                 last = step == plan.total_steps
                 if last or step % plan.evaluate_every == 0:
@@ -294,6 +296,11 @@ class _Run:
         self.saver.wait()
         return "finished" if self.state.step >= plan.total_steps else "interrupted"
 
+    def _tokens(self, step: int) -> int:
+        """Tokens of one step."""
+        micro_batch = self.plan.tokens_per_step // self.batches.largest
+        return self.batches.size(step) * micro_batch
+
     def _agreed(self, stop: StopRequest) -> bool:
         """Whether a signal has come to any rank."""
         (asked,) = self.ranks.maxima(stop.signal is not None)
@@ -303,19 +310,20 @@ class _Run:
         started = time.perf_counter()
         state = self.state
         cursor = Cursor.from_json(state.cursor)
-        cursor = self.inputs.loader.advance(cursor, state.step / self.plan.total_steps)
+        now, end = (position(self.batches, step) for step in (state.step, self.plan.total_steps))
+        cursor = self.inputs.loader.advance(cursor, now / end)
         batches = []
-        for _ in range(self.settings.gradient_accumulation):
+        for _ in range(self.batches.size(state.step)):
             batch, cursor = self.inputs.loader.batch(cursor, self.rows)
             batches.append(batch)
         loaded = time.perf_counter()
-        rate = learning_rate(self.optimizer_settings, state.step, self.plan.total_steps)
+        rate = learning_rate(self.optimizer_settings, now, end)
         result = self.stepper.step(batches, rate)
         self.state = replace(
             state,
             step=state.step + 1,
             cursor=cursor.to_json(),
-            tokens=state.tokens + self.plan.tokens_per_step,
+            tokens=state.tokens + self._tokens(state.step),
             skipped_steps=state.skipped_steps + result.skipped,
             skipped_in_a_row=state.skipped_in_a_row + 1 if result.skipped else 0,
         )
@@ -338,7 +346,7 @@ class _Run:
             learning_rate=rate,
             gradient_norm=_finite(result.gradient_norm),
             tokens=state.tokens,
-            tokens_per_second=self.plan.tokens_per_step / seconds,
+            tokens_per_second=self._tokens(state.step - 1) / seconds,
             step_seconds=seconds,
             loader_seconds=loader_seconds,
             memory_peak_bytes=_memory_peak(self.ranks.device),

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from codekiln.errors import ShardError
+from codekiln.training.batches import BatchSchedule
 from codekiln.training.settings import TrainingSettings
 
 MARKS = 10  # evaluations and checkpoints a run, where the recipe names no interval
@@ -58,10 +59,14 @@ def decide(
     epoch_sequences: int,
     precisions: list[str],
     threads: int,
+    batches: BatchSchedule,
     trial: Callable[[str], Timing],
     fastest: Callable[[dict[str, float]], str],
 ) -> Plan:
     """Fix a run's length and precision; `trial` is called only where something is to be measured.
+
+    Args:
+        batches: the sizes of its steps; `Plan.tokens_per_step` is that of the largest.
 
     Raises:
         ShardError: when the tokens do not fill one step.
@@ -81,13 +86,15 @@ def decide(
             dtype: trial(dtype).step_seconds(settings.gradient_accumulation) for dtype in precisions
         }
     dtype = fastest(seconds) if len(precisions) > 1 else precisions[0]
-    limits = [settings.steps, -(-settings.tokens // tokens_per_step)]
+    micro_batch = settings.batch_size * sequence_length
+    limits = [settings.steps, batches.steps(-(-settings.tokens // micro_batch))]
     marks, timed = MARKS, bool(settings.max_minutes)
     if timed:
         marks, steps = _in_time(settings, seconds[dtype], tokens_per_step)
-        limits.append(steps)
+        limits.append(batches.steps(steps * batches.largest))
     set_limits = [limit for limit in limits if limit]
-    total = max(min(set_limits) if set_limits else epoch_sequences // sequences, 1)
+    one_pass = batches.steps(epoch_sequences // settings.batch_size + 1) - 1
+    total = max(min(set_limits) if set_limits else one_pass, 1)
     return Plan(
         total_steps=total,
         tokens_per_step=tokens_per_step,

@@ -1,7 +1,8 @@
 """The learning rate as a pure function of the step: nothing to save, nothing to restore.
 
 Steps count from 0. The three stages are borders in tokens (DeepSeek-LLM §2.3: at 80% and 90% of
-the training tokens); as every step has the same number of tokens they are borders in steps.
+the training tokens). Where every step has the same number of tokens they are borders in steps;
+where batches grow at first, a step counts as the share of a full one that it is: see `position`.
 
 Source: DeepSeek-Coder §3.4 (2000 warm-up steps, three stages, each sqrt(1/10) of the one before);
 DeepSeek-Coder-V2 §3.2 (cosine to 10%). Warm-up stable decay is ours, beyond the papers.
@@ -11,28 +12,35 @@ from __future__ import annotations
 
 import math
 
+from codekiln.training.batches import BatchSchedule
 from codekiln.training.settings import DecayShape, OptimizerSettings
 
 LARGEST_WARMUP_SHARE = 0.1
 
 
-def warmup_steps(settings: OptimizerSettings, total_steps: int) -> int:
+def warmup_steps(settings: OptimizerSettings, total_steps: float) -> int:
     """Warm-up steps of a run of `total_steps`: as set, but never over a tenth of the run."""
     return min(settings.warmup_steps, int(total_steps * LARGEST_WARMUP_SHARE))
 
 
-def learning_rate(settings: OptimizerSettings, step: int, total_steps: int) -> float:
+def position(batches: BatchSchedule, step: int) -> float:
+    """Where a step begins, in steps of the full batch."""
+    return batches.before(step) / batches.largest
+
+
+def learning_rate(settings: OptimizerSettings, step: float, total_steps: float) -> float:
     """The learning rate of one step.
 
     Args:
         settings: the `[optimizer]` table.
-        step: counted from 0; the first step of a warm-up of n steps has 1/n of the maximum.
+        step: counted from 0, or `position`'s; the first step of a warm-up of n steps has 1/n of
+            the maximum.
         total_steps: length of the whole run, fixed before its first step.
     """
     return settings.learning_rate * factor(settings, step, total_steps)
 
 
-def factor(settings: OptimizerSettings, step: int, total_steps: int) -> float:
+def factor(settings: OptimizerSettings, step: float, total_steps: float) -> float:
     """The learning rate of one step as a share of the largest."""
     warmup = warmup_steps(settings, total_steps)
     if step < warmup:
@@ -47,13 +55,13 @@ def factor(settings: OptimizerSettings, step: int, total_steps: int) -> float:
     return 1.0
 
 
-def _three_stage(settings: OptimizerSettings, step: int, total_steps: int) -> float:
+def _three_stage(settings: OptimizerSettings, step: float, total_steps: float) -> float:
     passed = sum(step >= round(border * total_steps) for border in settings.stage_borders)
     return settings.stage_factor**passed
 
 
 def _decay(
-    settings: OptimizerSettings, shape: DecayShape, step: int, start: int, total_steps: int
+    settings: OptimizerSettings, shape: DecayShape, step: float, start: float, total_steps: float
 ) -> float:
     """From 1 at `start` to the minimum at `total_steps`, which is one past the last step: with a
     minimum of 0 no step is spent at rate 0."""

@@ -20,8 +20,12 @@ Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class OptimizerSettings(Settings):
-    """`[optimizer]`: AdamW and the learning rate over the steps."""
+    """`[optimizer]`: AdamW or Muon, and the learning rate over the steps."""
 
+    name: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: orthogonal steps for the layers' matrices, AdamW for the rest"
+    )
+    momentum: float = Field(0.95, ge=0, lt=1, description="muon: of the matrices")
     learning_rate: float = Field(5.3e-4, gt=0, le=10, description="the largest learning rate")
     betas: tuple[Beta, Beta] = Field((0.9, 0.95), description="AdamW's two averages")
     eps: float = Field(1e-8, gt=0, allow_inf_nan=False, description="AdamW's epsilon")
@@ -29,13 +33,29 @@ class OptimizerSettings(Settings):
         0.1,
         ge=0,
         allow_inf_nan=False,
-        description="decoupled decay, on matrices only (not embeddings, norms, biases)",
+        description="decoupled decay, of what `decay` names",
+    )
+    decay: tuple[Literal["matrices", "embeddings", "norms"], ...] = Field(
+        ("matrices",), description="what decays: matrices (the head too), embeddings, norms"
     )
     gradient_clip: float = Field(
         1.0,
         ge=0,
         allow_inf_nan=False,
         description="largest norm of the whole gradient; 0 means no clipping",
+    )
+    z_loss: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of the mean squared logarithm of the softmax's sum, in the gradient "
+        "alone; 1e-4 where large models drift; 0: none",
+    )
+    batch_warmup_tokens: int = Field(
+        0,
+        ge=0,
+        description="a step's micro-batches grow from 1 to training.gradient_accumulation over so "
+        "many tokens; 0: all from the start",
     )
     schedule: Schedule = Field(
         "three_stage", description="three_stage, warmup_stable_decay, cosine or constant"

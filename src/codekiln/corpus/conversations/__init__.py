@@ -1,0 +1,1 @@
+"""Conversations to learn from: rows of JSON, checked, as documents."""
