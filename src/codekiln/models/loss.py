@@ -93,6 +93,8 @@ def _forward(
             grad_logits = grad.to(dtype)
             grad_hidden[piece] = product(grad_logits, narrow.T)
             _accumulate(grad_weight, grad_logits, inputs)
+            del grad, grad_logits
+        del logits, scores  # before the next chunk makes its own
     grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
     return total * share, grad_hidden, grad_weight
 
