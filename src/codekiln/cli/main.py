@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "tokens": ("codekiln.cli.tokens:tokens", "Documents to token shards (FIM, packing)."),
     "train": ("codekiln.cli.train:train", "Train a model from a recipe; resume a run."),
+    "plan": ("codekiln.cli.plan:plan", "Memory, time and cost of a recipe, before it is run."),
     "eval": ("codekiln.cli.evaluate:evaluate", "Evaluate a model, or score completions."),
     "complete": ("codekiln.cli.complete:complete", "Fill in code at a place in a file."),
     "serve": ("codekiln.cli.serve:serve", "Serve a model over HTTP."),

@@ -144,7 +144,7 @@ def _activations(
     of_layers = [_of_layer(config, degrees, work, layer) * tokens for layer in layers]
     passing = max(_passing(config, degrees, work, layer) * tokens for layer in layers)
     if work.checkpointing:
-        return stream * len(layers), max(of_layers) + passing
+        return stream * len(layers), max(of_layers) - stream + passing
     return sum(of_layers), passing
 
 
