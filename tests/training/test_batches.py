@@ -27,7 +27,9 @@ def test_sizes_grow_to_the_largest(schedule: BatchSchedule) -> None:
     sizes = [schedule.size(step) for step in range(schedule.steps(4 * schedule.warmup) + 900)]
     assert sizes == sorted(sizes)
     assert sizes[-1] == schedule.largest
-    if schedule.largest > 1 and schedule.warmup >= 100 * schedule.largest:  # as many tokens at each size
+    if (
+        schedule.largest > 1 and schedule.warmup >= 100 * schedule.largest
+    ):  # as many tokens at each size
         at_each = [sizes.count(size) * size for size in range(1, schedule.largest)]
         wanted = schedule.warmup / (schedule.largest - 1)
         assert all(abs(tokens - wanted) <= schedule.largest for tokens in at_each)

@@ -19,9 +19,7 @@ from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks
 from codekiln.recipe import Recipe, RunSettings
 from codekiln.storage import fingerprint, read_json, write_json
-from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.tokens.cursor import Cursor
-from codekiln.tokens.settings import TokensSettings
 from codekiln.training.batches import BatchSchedule
 from codekiln.training.device import candidates, fastest
 from codekiln.training.inputs import Inputs
@@ -32,27 +30,26 @@ from codekiln.training.start import starting_weights
 from codekiln.training.step import Stepper, measure
 
 
-def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
+def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
     """The shape of the recipe's model, for the run's tokenizer.
 
     Raises:
         RecipeError: the vocabulary is smaller than the tokenizer's, or the context too short.
     """
-    special = tokenizer.special
+    special = inputs.tokenizer.special
     instruct = recipe.table(RunSettings).stage == "instruct"
     config = recipe.table(ModelSettings).config(
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=inputs.tokenizer.vocab_size,
         bos_token_id=special.bos,
         # a chat model ends a text or a turn, and still fills in
         eos_token_id=(special.eos, special.eot) if instruct and special.eot else special.eos,
         pad_token_id=special.pad,
     )
-    sequence_length = recipe.table(TokensSettings).sequence_length
-    if config.max_position_embeddings < sequence_length:
+    if config.max_position_embeddings < inputs.sequence_length:
         raise RecipeError(
             f"{recipe.path or 'recipe'} [model] max_position_embeddings",
             got=str(config.max_position_embeddings),
-            wanted=f"at least tokens.sequence_length, which is {sequence_length}",
+            wanted=f"at least tokens.sequence_length, which is {inputs.sequence_length}",
         )
     return config
 
@@ -65,7 +62,7 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
     """
     settings = recipe.table(TrainingSettings)
     degrees = check_layout(
-        model_config(recipe, inputs.tokenizer),
+        model_config(recipe, inputs),
         recipe.table(ParallelSettings),
         ranks.size,
         batch_size=settings.batch_size,
@@ -86,7 +83,7 @@ def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> S
 
     Weights that are drawn are drawn on the CPU, so that a run on a GPU begins with the same ones.
     """
-    config = model_config(recipe, inputs.tokenizer)
+    config = model_config(recipe, inputs)
     seed = recipe.table(RunSettings).seed
     model_settings = recipe.table(ModelSettings)
     source = model_settings.source() if model_settings.from_pretrained else None

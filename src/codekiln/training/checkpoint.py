@@ -2,9 +2,10 @@
 
 `checkpoints/step-00000100/` holds tensors as PyTorch's distributed checkpoints have them (one file
 a rank, `.metadata`): weights, the optimiser's averages and counts, random states. `state.json` has
-the step, the loader's cursor, the plan, the run's identity, and size and SHA-256 of all other
-files. Learning rate and batch are functions of the step; metrics.jsonl is cut to it. The folder
-takes its name in one rename, after everything in it is on disk (`saving.py`).
+the step, the loader's cursor, the plan, the run's identity, the model's configuration, and size
+and SHA-256 of all other files. Learning rate and batch are functions of the step; metrics.jsonl is
+cut to it. The folder takes its name in one rename, after everything in it is on disk, and loses it
+in one before it is removed (`saving.py`).
 
 Any number of ranks reads what any other has written: each takes its part.
 """
@@ -51,6 +52,8 @@ class TrainingState:
         skipped_in_a_row: of these, the ones just before `step`.
         plan: total steps, precision and the like, decided before the first step.
         identity: "table.key" -> value: what a resumed run must share with this one.
+        model: what stands beside the weights in a model's folder: "config", as in `config.json`,
+            and "style", as in `codekiln.json`.
     """
 
     step: int
@@ -60,11 +63,17 @@ class TrainingState:
     skipped_in_a_row: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
 
 
 def number(folder: Path) -> int:
     """The step of a checkpoint's folder."""
     return int(folder.name.removeprefix("step-"))
+
+
+def named_as_one(path: Path) -> bool:
+    """Whether a path has a checkpoint's name, be it there or not."""
+    return _NAME.fullmatch(path.resolve().name) is not None
 
 
 def steps(root: Path) -> list[Path]:

@@ -76,4 +76,4 @@ def _read(path: Path) -> Metadata:
     described = found.state_dict_metadata.values() if isinstance(found, Metadata) else [None]
     if not all(isinstance(facts, TensorStorageMetadata) for facts in described):
         raise CheckpointError(path, got="no description of tensors", remedy=REMEDY)
-    return found  # type: ignore[no-any-return]
+    return found
