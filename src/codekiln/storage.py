@@ -52,10 +52,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+    for piece in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if piece.is_file() or piece.is_dir():
+            _sync_one(piece)
+
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _replace(piece: Path, target: Path, *, aside: Path) -> None:
@@ -64,11 +71,7 @@ def _replace(piece: Path, target: Path, *, aside: Path) -> None:
         if taken:
             target.rename(aside)  # a folder cannot be renamed over a full one
         piece.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync_one(target.parent)
 
 
 _AT_FDCWD = -100

@@ -1,6 +1,7 @@
 """Starts a script on several gloo ranks of this machine, as torchrun does, and waits for it."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ def launch(
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
     torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     command = [sys.executable, *(torchrun if ranks > 1 else []), str(script), *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    environment = _environment()
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=seconds, check=False
     )
@@ -23,3 +24,22 @@ def launch(
         at = max(done.stderr.find("Traceback"), 0)
         raise AssertionError(f"{done.stdout[-2000:]}\n{done.stderr[at : at + 6000]}")
     return done
+
+
+def start(ranks: int, script: Path, *arguments: str) -> "list[subprocess.Popen[bytes]]":
+    """Start `script` on `ranks` ranks without torchrun, to be killed by whoever asked for them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            [sys.executable, str(script), *arguments],
+            env=_environment() | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(ranks)
+    ]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from codekiln.training.export import export_checkpoint
+
 SETTINGS = (
     "training.steps=40",
     "training.checkpoint_every=5",
@@ -135,6 +137,11 @@ def test_a_run_goes_on_with_other_numbers_of_ranks(run_folder: Path) -> None:
         for folder in (run_folder, whole)
     ]
     assert states[0]["cursor"] == states[1]["cursor"]
+    # two ranks' files, read by one process
+    export_checkpoint(run_folder / "checkpoints" / "step-00000040", run_folder.parent / "out")
+    exported, ours = load_file(run_folder.parent / "out" / "model.safetensors"), weights(run_folder)
+    assert exported.keys() == ours.keys()
+    assert all(torch.equal(exported[name], ours[name]) for name in ours)
 
 
 def test_a_layout_that_does_not_fit_is_refused(run_folder: Path) -> None:

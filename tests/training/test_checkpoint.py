@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -225,12 +226,9 @@ except t.CheckpointError as error:
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
-    program = DISK_FULL.format(tests=str(Path(__file__).parent), root=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert "could not be written" in done.stdout
-    assert "last good checkpoint is step-00000003" in done.stdout
+    said = run(DISK_FULL, tmp_path)
+    assert "could not be written" in said
+    assert "last good checkpoint is step-00000003" in said
     assert os.listdir(tmp_path) == ["step-00000003"]
     assert checkpoint.latest(tmp_path) == tmp_path / "step-00000003"
 
@@ -242,3 +240,62 @@ def test_a_killed_save_leaves_nothing_that_counts(tmp_path: Path) -> None:
     assert checkpoint.steps(tmp_path) == [first, second]
     checkpoint.sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [first.name, second.name]
+
+
+GROWING = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_checkpoint as t
+model, optimizer = t.make(width=1_000_000)  # 40 MB, and 80 MB of averages
+t.step(model, optimizer)
+saver = t.Saver(Path({root!r}), t.ALONE, keep=1)
+for step in range(1, 9):
+    saver.save(replace(t.STATE, step=step), dict(model.named_parameters()), optimizer)
+    saver.wait()
+    print(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+"""
+
+
+def test_memory_does_not_grow_with_saves(tmp_path: Path) -> None:
+    resident = [int(line) for line in run(GROWING, tmp_path).splitlines()]
+    assert resident[-1] - resident[1] < 60_000_000  # six copies that nobody freed: 720 MB
+
+
+KILLED_WHILE_DROPPING = """
+import os, shutil, signal, sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_checkpoint as t
+
+def killed(folder, ignore_errors=False):
+    for file in Path(folder).glob("*"):
+        file.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+shutil.rmtree = killed
+made = t.make()
+t.save(Path({root!r}), t.STATE, *made, keep=1)
+t.save(Path({root!r}), replace(t.STATE, step=4), *made, keep=1)
+"""
+
+
+def test_killed_while_dropping_all_that_have_a_name_are_whole(tmp_path: Path) -> None:
+    run(KILLED_WHILE_DROPPING, tmp_path, status=-signal.SIGKILL)
+    assert [folder.name for folder in checkpoint.steps(tmp_path)] == ["step-00000004"]
+    assert (tmp_path / ".step-00000003.tmp").is_dir()
+    checkpoint.read_state(tmp_path / "step-00000004")
+    checkpoint.sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["step-00000004"]
+
+
+def run(program: str, root: Path, status: int = 0) -> str:
+    """What a program in a process of its own prints."""
+    text = program.format(tests=str(Path(__file__).parent), root=str(root))
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout

@@ -87,6 +87,13 @@ def test_a_run_learns_and_leaves_all_that_it_promises(recipe: Recipe, run_folder
     assert evaluations[-1]["held_out_bits_per_byte"] == result.bits_per_byte
     assert evaluations[-1]["held_out_bits_per_byte"] < evaluations[0]["held_out_bits_per_byte"] - 1
     assert [point.step for point in points] == [0, 6, 12]
+    saves = [row for row in metrics if "checkpoint_stall_seconds" in row]
+    assert [row["step"] for row in saves] == [4, 8, 12]
+    assert all(row["checkpoint_stall_seconds"] > 0 for row in saves)
+    # the thread's, of the save before; the last one's stand in the last row
+    written = [row["last_checkpoint_write_seconds"] for row in (*saves, metrics[-1])]
+    assert written[0] == 0
+    assert min(written[1:]) > 0
 
     assert sorted(os.listdir(run_folder / "checkpoints")) == [
         ".lock",

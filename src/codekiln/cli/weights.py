@@ -89,7 +89,10 @@ def import_(source: Path, out: Path, dtype: str, max_shard_gb: float, verify: bo
 def export(
     model: Path, kind: str, out: Path, dtype: str, max_shard_gb: float, verify: bool
 ) -> None:
-    """Write a codekiln model, or the model of a run, for transformers or for llama.cpp.
+    """Write a model for transformers or for llama.cpp.
+
+    MODEL is a model's folder, a run's, or a checkpoint of a run; training may go on meanwhile. Of
+    a run that has not ended the newest whole checkpoint is taken.
 
     A GGUF file holds the tokenizer too and is always one file; --verify checks its header.
 
@@ -97,18 +100,31 @@ def export(
     Example:
       codekiln export runs/default --to hf --out exported --dtype bfloat16
       codekiln export runs/default --to gguf --out coder.gguf --dtype q8_0
+      codekiln export runs/default/checkpoints/step-00000100 --to hf --out early
     """
     if kind == "gguf":
-        from codekiln.models.gguf.write import export_gguf
-
-        _report("exported", export_gguf(model, out, dtype=dtype), out, verified=False)
+        _report("exported", _export_gguf(model, out, dtype), out, verified=False)
         return
     if dtype == "q8_0":
         raise click.BadParameter("q8_0 is a format of gguf", param_hint="--dtype")
-    from codekiln.models.weights import export_hf
+    from codekiln.training.export import export_checkpoint, is_checkpoint
 
+    if is_checkpoint(model):
+        write = export_checkpoint
+    else:
+        from codekiln.models.weights import export_hf as write
     options = _options(dtype, max_shard_gb, verify)
-    _report("exported", export_hf(model, out, **options), out, verified=verify)
+    _report("exported", write(model, out, **options), out, verified=verify)
+
+
+def _export_gguf(model: Path, out: Path, dtype: str) -> Transfer:
+    from codekiln.models.gguf.write import export_gguf
+    from codekiln.training.export import as_model_folder, is_checkpoint
+
+    if not is_checkpoint(model):
+        return export_gguf(model, out, dtype=dtype)
+    with as_model_folder(model, out) as folder:
+        return export_gguf(folder, out, dtype=dtype)
 
 
 def _options(dtype: str, max_shard_gb: float, verify: bool) -> dict[str, Any]:

@@ -109,10 +109,9 @@ def save_model(
         _write_config(piece, model.config, dtype or parameters[EMBEDDINGS].dtype)
         _write_weights(piece, tensors, dtype, max_shard_bytes)
         if tokenizer_folder is not None:
-            _carry(tokenizer_folder, piece)
+            carry(tokenizer_folder, piece)
         if style is not None:
-            text = json.dumps(dict(style), indent=2)
-            (piece / STYLE).write_text(text + "\n", encoding="utf-8")
+            write_style(piece, style)
 
 
 def import_hf(
@@ -232,7 +231,7 @@ def _transfer(
         folder.config,
         _finite(folder, dtype),
         dtype=dtype or folder.dtype,
-        add=functools.partial(_carry, folder.path),
+        add=functools.partial(carry, folder.path),
         max_shard_bytes=max_shard_bytes,
         verify=verify,
         ignored=folder.ignored,
@@ -348,7 +347,13 @@ def _shards(
     yield batch
 
 
-def _carry(source: Path, target: Path) -> None:
+def write_style(folder: Path, style: Mapping[str, str]) -> None:
+    """Say in a model folder how prompts are laid out, by `generation.style`."""
+    (folder / STYLE).write_text(json.dumps(dict(style), indent=2) + "\n", encoding="utf-8")
+
+
+def carry(source: Path, target: Path) -> None:
+    """Copy a model's files that are not weights: its tokenizer, its ways, its licence."""
     for file in (p for pattern in CARRIED for p in source.glob(pattern) if p.is_file()):
         shutil.copyfile(file, target / file.name)
 

@@ -2,17 +2,16 @@
 
 `checkpoints/step-00000100/` holds tensors as PyTorch's distributed checkpoints have them (one file
 a rank, `.metadata`): weights, the optimiser's averages and counts, random states. `state.json` has
-the step, the loader's cursor, the plan, the run's identity, and size and SHA-256 of all other
-files. Learning rate and batch are functions of the step; metrics.jsonl is cut to it. The folder
-takes its name in one rename, after everything in it is on disk (`saving.py`).
+the step, the loader's cursor, the plan, the run's identity, the model's configuration, and size
+and SHA-256 of all other files. Learning rate and batch are functions of the step; metrics.jsonl is
+cut to it. The folder takes its name in one rename, after everything in it is on disk, and loses it
+in one before it is removed (`saving.py`).
 
-Any number of ranks reads what any other has written: each takes its part. `.metadata` is a pickle:
-as with any of these, read only checkpoints that you trust.
+Any number of ranks reads what any other has written: each takes its part.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
 import shutil
 import warnings
@@ -24,12 +23,13 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from codekiln.errors import CheckpointError, UserError
 from codekiln.log import logger
 from codekiln.parallel.world import ALONE, Ranks
 from codekiln.storage import fingerprint_file, read_json
+from codekiln.training.stored import REMEDY, Reader
 
 FORMAT = 2
 STATE = "state.json"
@@ -52,6 +52,8 @@ class TrainingState:
         skipped_in_a_row: of these, the ones just before `step`.
         plan: total steps, precision and the like, decided before the first step.
         identity: "table.key" -> value: what a resumed run must share with this one.
+        model: what stands beside the weights in a model's folder: "config", as in `config.json`,
+            and "style", as in `codekiln.json`.
     """
 
     step: int
@@ -61,11 +63,17 @@ class TrainingState:
     skipped_in_a_row: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
 
 
 def number(folder: Path) -> int:
     """The step of a checkpoint's folder."""
     return int(folder.name.removeprefix("step-"))
+
+
+def named_as_one(path: Path) -> bool:
+    """Whether a path has a checkpoint's name, be it there or not."""
+    return _NAME.fullmatch(path.resolve().name) is not None
 
 
 def steps(root: Path) -> list[Path]:
@@ -78,7 +86,7 @@ def steps(root: Path) -> list[Path]:
 
 def newest(root: Path, ranks: Ranks = ALONE) -> tuple[Path, TrainingState] | None:
     """The newest whole checkpoint and its state; damaged ones are passed over with a warning."""
-    for folder in reversed(steps(root)):
+    for folder in reversed(ranks.from_first(steps(root))):
         try:
             return folder, read_state(folder, ranks)
         except CheckpointError as error:
@@ -132,24 +140,24 @@ def _read(folder: Path) -> tuple[TrainingState, dict[str, Any]]:
         raise
     except (UserError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            folder / STATE, got=f"damaged ({error})", wanted="a whole checkpoint", remedy=_REMEDY
+            folder / STATE, got=f"damaged ({error})", wanted="a whole checkpoint", remedy=REMEDY
         ) from error
 
 
-_REMEDY = "remove this folder; the run then resumes from the checkpoint before it"
-
-
 def _check_file(path: Path, facts: Mapping[str, Any]) -> None:
-    size = path.stat().st_size if path.is_file() else None
-    if size is None:
+    try:
+        size = path.stat().st_size
+        if size != facts["bytes"]:
+            got = f"{size} bytes"
+        elif fingerprint_file(path) != facts["sha256"]:
+            got = "the right size, but other bytes than were written"
+        else:
+            return
+    except FileNotFoundError:
         got = "missing"
-    elif size != facts["bytes"]:
-        got = f"{size} bytes"
-    elif fingerprint_file(path) != facts["sha256"]:
-        got = "the right size, but other bytes than were written"
-    else:
-        return
-    raise CheckpointError(path, got=got, wanted=f"{facts['bytes']} bytes", remedy=_REMEDY)
+    except OSError as error:
+        got = f"unreadable: {error.strerror}"
+    raise CheckpointError(path, got=got, wanted=f"{facts['bytes']} bytes", remedy=REMEDY)
 
 
 def restore(
@@ -168,12 +176,11 @@ def restore(
     Raises:
         CheckpointError: when names or shapes are another model's.
     """
-    reader = FileSystemReader(folder)
-    try:
-        stored = reader.read_metadata().state_dict_metadata
-    except (OSError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(folder, got=f"unreadable: {error}", remedy=_REMEDY) from error
-    _check_names(folder, stored, parameters, ranks)
+    reader = Reader(folder)
+    stored = reader.tensors
+    here = {name: parameter.shape for name, parameter in parameters.items()}
+    wanted = {name: shape for found in ranks.gathered(here) for name, shape in found.items()}
+    check_shapes(folder, stored, wanted)
     state = _room(stored, parameters)
     random = _random_room(stored, ranks)
     tensors = {MODEL + name: parameter.detach() for name, parameter in parameters.items()}
@@ -203,14 +210,23 @@ def tensors_of(
     return tensors
 
 
-def _check_names(
-    folder: Path, stored: Mapping[str, Any], parameters: Mapping[str, nn.Parameter], ranks: Ranks
+def check_shapes(
+    folder: Path,
+    stored: Mapping[str, TensorStorageMetadata],
+    wanted: Mapping[str, tuple[int, ...]],
 ) -> None:
+    """Make sure that a checkpoint has just a model's weights.
+
+    Args:
+        stored: as `Reader.tensors`.
+        wanted: name of a parameter -> shape.
+
+    Raises:
+        CheckpointError: when names or shapes are another model's.
+    """
     weights = {
         key.removeprefix(MODEL): value for key, value in stored.items() if key.startswith(MODEL)
     }
-    here = {name: parameter.shape for name, parameter in parameters.items()}
-    wanted = {name: shape for found in ranks.gathered(here) for name, shape in found.items()}
     wrong = [
         name
         for name in sorted(weights.keys() | wanted.keys())
@@ -226,7 +242,7 @@ def _check_names(
 
 
 def _room(
-    stored: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]
+    stored: Mapping[str, TensorStorageMetadata], parameters: Mapping[str, nn.Parameter]
 ) -> dict[tuple[str, str], Tensor]:
     """Room for what the optimiser keeps of this rank's parameters: (key, name) -> tensor."""
     room = {}
@@ -245,7 +261,7 @@ def _room(
     return room
 
 
-def _random_room(stored: Mapping[str, Any], ranks: Ranks) -> dict[str, Tensor]:
+def _random_room(stored: Mapping[str, TensorStorageMetadata], ranks: Ranks) -> dict[str, Tensor]:
     room = {}
     for kind in (RANDOM_CPU, RANDOM_CUDA):
         writers = sum(key.startswith(kind) for key in stored)

@@ -239,8 +239,9 @@ class _Run:
         if self.ranks.first:
             self.recipe.save(self.directory / "recipe.toml")
             self.metrics.truncate_after(self.state.step if self.state.step else -1)
-        self.state = replace(self.state, plan=self.plan.to_json())
         self.stepper = new_stepper(self.recipe, self.inputs, self.meshes, self.plan.dtype)
+        model = {"config": self.stepper.model.config.to_hf("float32"), "style": self._style()}
+        self.state = replace(self.state, plan=self.plan.to_json(), model=model)
         self.parameters = dict(self.stepper.model.named_parameters())
         self.rows = self.stepper.model.rows(self.settings.batch_size)
         self.saver = Saver(
@@ -293,7 +294,12 @@ class _Run:
                 stopping = self._agreed(stop)
                 if last or stopping or step % plan.checkpoint_every == 0:
                     self._save()
-        self.saver.wait()
+        if written := self.saver.wait():
+            self._write(
+                step=self.state.step,
+                tokens=self.state.tokens,
+                last_checkpoint_write_seconds=written,
+            )
         return "finished" if self.state.step >= plan.total_steps else "interrupted"
 
     def _tokens(self, step: int) -> int:
@@ -421,13 +427,15 @@ class _Run:
         self.ranks.wait()
         return row
 
-    def _save_model(self, folder: Path) -> None:
-        style = PromptStyle.trained(
+    def _style(self) -> dict[str, str]:
+        return PromptStyle.trained(
             self.recipe.table(TokensSettings).fim_order, self.recipe.table(CorpusSettings).order
-        )
+        ).to_json()
+
+    def _save_model(self, folder: Path) -> None:
         model = self.stepper.model.whole()
         if model is not None:
-            save_model(model, self.directory / "tokenizer", folder, style=style.to_json())
+            save_model(model, self.directory / "tokenizer", folder, style=self._style())
         self.ranks.wait()
 
     def _save(self) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,8 @@ from codekiln.parallel.world import Ranks
 from codekiln.storage import atomic_path, fingerprint_file, write_json
 from codekiln.training import checkpoint
 from codekiln.training.checkpoint import FORMAT, STATE, TrainingState, number, steps, tensors_of
+
+T = TypeVar("T")
 
 
 class Saver:
@@ -93,53 +96,65 @@ class Saver:
         started = time.perf_counter()
         target = self._root / f"step-{state.step:08d}"
         try:
-            if self._ranks.first:
-                with atomic_path(target) as folder:
-                    self._write(folder, state, tensors)
-            else:
-                self._write(None, state, tensors)
-        except (
-            Exception,
-            CheckpointException,
-        ) as error:  # training must hear
+            self._write(target, state, tensors)
+        except (Exception, CheckpointException) as error:  # the next save raises it
             self._error = self._failed(target, error)
         else:
             self._drop(state.step)
         self._seconds = time.perf_counter() - started
 
-    def _write(self, folder: Path | None, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-        """Rank 0 has made the name of the folder; it tells it to the others."""
-        folder = self._from_first(folder)
-        writer = FileSystemWriter(folder)
-        dcp.save(
-            tensors,
-            storage_writer=writer,
-            process_group=self._group,
-            no_dist=self._ranks.alone,
-        )
-        mine = {p.name: _facts(p) for p in folder.iterdir() if self._wrote(p.name)}
-        found = self._gathered(mine)
-        if self._ranks.first:
-            files = {name: facts for part in found for name, facts in part.items()}
-            write_json(folder / STATE, {"format": FORMAT, **asdict(state), "files": files})
+    def _write(self, target: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+        """Rank 0 makes the folder and names it when all have written; an error is everybody's."""
+        with ExitStack() as unnamed:
 
-    def _wrote(self, name: str) -> bool:
-        mine = name.startswith(f"__{self._ranks.rank}_")
-        return mine or (self._ranks.first and not name.startswith("__"))
+            def begin() -> Path | None:
+                return unnamed.enter_context(atomic_path(target)) if self._ranks.first else None
 
-    def _from_first(self, folder: Path | None) -> Path:
-        held = [folder]
-        if self._group is not None:
-            dist.broadcast_object_list(held, src=0, group=self._group)
-        assert held[0] is not None
-        return held[0]
+            folder = self._agreed(begin)[0]
+            assert folder is not None
+            writer = FileSystemWriter(folder)
+            dcp.save(
+                tensors,
+                storage_writer=writer,
+                process_group=self._group,
+                no_dist=self._ranks.alone,
+            )
+            found = self._agreed(lambda: self._facts(folder))
 
-    def _gathered(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+            def finish() -> None:
+                if self._ranks.first:
+                    files = {name: facts for part in found for name, facts in part.items()}
+                    write_json(folder / STATE, {"format": FORMAT, **asdict(state), "files": files})
+                    unnamed.close()
+
+            self._agreed(finish)
+
+    def _agreed(self, work: Callable[[], T]) -> list[T]:
+        """Every rank's result, on every rank.
+
+        Raises:
+            RuntimeError: on all ranks, when the work failed on one of several.
+        """
         if self._group is None:
-            return [value]
+            return [work()]
+        result, failure = None, ""
+        try:
+            result = work()
+        except Exception as error:  # of whatever kind: the others wait for this rank
+            failure = f"{error} (rank {self._ranks.rank})"
         held: list[Any] = [None] * self._ranks.size
-        dist.all_gather_object(held, value, group=self._group)
-        return held
+        dist.all_gather_object(held, (result, failure), group=self._group)
+        for _, failed in held:
+            if failed:
+                raise RuntimeError(failed)
+        return [found for found, _ in held]
+
+    def _facts(self, folder: Path) -> dict[str, Any]:
+        """Size and SHA-256 of the files that this rank wrote; of `.metadata` too on rank 0."""
+        written = [p for p in folder.iterdir() if p.name.startswith(f"__{self._ranks.rank}_")]
+        if self._ranks.first:
+            written += [p for p in folder.iterdir() if not p.name.startswith("__")]
+        return {p.name: {"bytes": p.stat().st_size, "sha256": fingerprint_file(p)} for p in written}
 
     def _failed(self, target: Path, error: BaseException) -> CheckpointError:
         last = checkpoint.latest(self._root)
@@ -161,7 +176,16 @@ class Saver:
             kept |= {folder for folder in usable if number(folder) % self._keep_every == 0}
         for folder in folders:
             if folder not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Take its name away first: what has a checkpoint's name is whole, whenever we are killed."""
+    unnamed = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(unnamed, ignore_errors=True)
+    with suppress(OSError):  # it stays, and goes after the next save
+        folder.rename(unnamed)
+    shutil.rmtree(unnamed, ignore_errors=True)
 
 
 def _reason(error: BaseException) -> str:
@@ -170,7 +194,3 @@ def _reason(error: BaseException) -> str:
         rank, (failure, _) = min(error.failures.items())
         return f"{failure} (rank {rank})".strip()
     return str(error)
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": fingerprint_file(path)}
