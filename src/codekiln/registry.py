@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tokens": "codekiln.tokens.settings:TokensSettings",
         "instruct": "codekiln.corpus.conversations.settings:InstructSettings",
         "model": "codekiln.models.settings:ModelSettings",
+        "lora": "codekiln.models.lora_settings:LoraSettings",
         "optimizer": "codekiln.training.settings:OptimizerSettings",
         "parallel": "codekiln.parallel.settings:ParallelSettings",
         "training": "codekiln.training.settings:TrainingSettings",

@@ -68,18 +68,21 @@ def test_losses_are_those_of_one_process(
 
 
 @pytest.mark.slow
-def test_muon_steps_as_in_one_process(tmp_path: Path) -> None:
+def test_muon_and_additions_step_as_in_one_process(tmp_path: Path) -> None:
     one, out = tmp_path / "one.json", tmp_path / "found.json"
-    kinds = ("dense", "experts")
-    launch(1, SCRIPT, json.dumps([{"kind": kind, "optimizer": "muon"} for kind in kinds]), str(one))
-    wanted = dict(zip(kinds, json.loads(one.read_text()), strict=True))
-    layouts: list[Layout] = [
-        {"kind": "dense", "optimizer": "muon", "data": 2, "tensor": 2},
-        {"kind": "experts", "optimizer": "muon", "data": 4, "expert": 2},
+    ways: list[Layout] = [
+        {"kind": "dense", "optimizer": "muon"},
+        {"kind": "experts", "optimizer": "muon"},
+        {"kind": "dense", "lora": 4},
     ]
+    launch(1, SCRIPT, json.dumps(ways), str(one))
+    degrees: list[Layout] = [{"data": 2, "tensor": 2}, {"data": 4, "expert": 2}, {"data": 4}]
+    layouts = [way | degree for way, degree in zip(ways, degrees, strict=True)]
     launch(4, SCRIPT, json.dumps(layouts), str(out))
-    for layout, found in zip(layouts, json.loads(out.read_text()), strict=True):
-        assert found["losses"] == pytest.approx(wanted[layout["kind"]]["losses"], abs=1e-4), layout
+    pairs = zip(json.loads(out.read_text()), json.loads(one.read_text()), strict=True)
+    for layout, (found, wanted) in zip(layouts, pairs, strict=True):
+        assert found["losses"] == pytest.approx(wanted["losses"], abs=1e-4), layout
+        assert found["whole"] == pytest.approx(wanted["nats"], rel=1e-5), layout
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ import torch
 from codekiln.models.causal import first_weights
 from codekiln.models.config import ModelConfig
 from codekiln.models.dense_config import LlamaConfig
+from codekiln.models.lora import first_adapters
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.moe_config import DeepseekV2Config
 from codekiln.parallel.checks import Degrees
 from codekiln.parallel.model import ParallelModel
@@ -96,16 +98,17 @@ def rows_of(batch: Batch, meshes: Meshes) -> Batch:
 
 def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """20 steps of AdamW: each one's loss and gradient norm, and a last evaluation's nats."""
-    parallel = {k: v for k, v in layout.items() if k not in ("kind", "dtype", "optimizer")}
+    parallel = {k: v for k, v in layout.items() if k not in ("kind", "dtype", "optimizer", "lora")}
     degrees = Degrees(**{name: parallel.get(name, 1) for name in DEGREES})
     meshes = Meshes(ranks, degrees)
     shape = config(kind)
     model = ParallelModel(
         shape,
-        first_weights(shape, torch.Generator().manual_seed(3)),
+        first_adapters(first_weights(shape, torch.Generator().manual_seed(3)), 4),
         meshes,
         ParallelSettings(**parallel),
         dtype=layout.get("dtype", "float32"),
+        lora=LoraSettings(rank=layout.get("lora", 0)),
     )
     name = layout.get("optimizer", "adamw")
     settings = OptimizerSettings(name=name, learning_rate=2e-3, eps=1e-5)

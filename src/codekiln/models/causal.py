@@ -202,6 +202,12 @@ class CausalLM(nn.Module):
         return result
 
 
+def own_generator(seed: int, name: str) -> torch.Generator:
+    """A random state for the parameter of this name."""
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 2)
+
+
 def first_weights(
     config: ModelConfig, generator: torch.Generator | None = None
 ) -> Callable[[str, torch.Size], Tensor]:
@@ -214,8 +220,7 @@ def first_weights(
     def draw(name: str, shape: torch.Size) -> Tensor:
         if len(shape) == 1:
             return torch.ones(shape)
-        digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
-        own = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 2)
+        own = own_generator(seed, name)
         return torch.empty(shape).normal_(0.0, config.initializer_range, generator=own)
 
     return draw

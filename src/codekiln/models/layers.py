@@ -27,18 +27,34 @@ class Cache(Protocol):
         """Add [batch, kv_heads, new, width] twice; give all, [batch, kv_heads, length + new, …]."""
 
 
+class Adapter(nn.Module):
+    """A narrow addition to a matrix; see `lora`."""
+
+    def __init__(self, matrix: nn.Linear, rank: int, scale: float) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(rank, matrix.in_features))
+        self.up = nn.Parameter(torch.empty(matrix.out_features, rank))
+        self.scale = scale
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]."""
+        return product(product(inputs, self.down), self.up) * self.scale
+
+
 class Linear(nn.Linear):
     """A matrix without bias; its first values come from `CausalLM.init_weights`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
+        self.adapter: Adapter | None = None
 
     def reset_parameters(self) -> None:
         """Nothing: one initialisation is enough."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
-        return product(inputs, local(self.weight))
+        out = product(inputs, local(self.weight))
+        return out if self.adapter is None else out + self.adapter(inputs)
 
 
 class Embedding(nn.Embedding):

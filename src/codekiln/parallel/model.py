@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn.functional import pad
 
 from codekiln.models.causal import CausalLM, build_model
 from codekiln.models.config import ModelConfig
+from codekiln.models.lora import add_adapters, merge
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.moe import MoE
 from codekiln.parallel import gradients
 from codekiln.parallel.pipeline import Micro, Pipeline
@@ -36,6 +39,7 @@ class ParallelModel:
         across_documents: whether attention reaches across packed documents.
         compiled: whether each layer goes through torch.compile.
         z_loss: see `models.loss`.
+        lora: of which matrices additions learn in their place.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class ParallelModel:
         across_documents: bool = False,
         compiled: bool = False,
         z_loss: float = 0.0,
+        lora: LoraSettings | None = None,
     ) -> None:
+        self._lora = lora or LoraSettings()
         self.config, self.meshes, self._across = config, meshes, across_documents
         pipelined = meshes.degrees.pipeline > 1
         interleaved = pipelined and settings.pipeline_schedule == "interleaved"
@@ -59,6 +65,7 @@ class ParallelModel:
         for chunk in range(chunks):
             with torch.device("meta"):
                 model = build_model(config)
+            add_adapters(model, self._lora)
             model.z_loss = z_loss
             model.model.checkpointing = settings.activation_checkpointing == "layer"
             stage = meshes.place["pipeline"] + chunk * meshes.degrees.pipeline
@@ -130,12 +137,15 @@ class ParallelModel:
         return total
 
     def whole(self) -> CausalLM | None:
-        """The model in one piece, on rank 0; None on the others."""
+        """The model in one piece, on rank 0; None on the others. It may be training's own, unless
+        it has additions, which are part of its matrices then."""
         ranks = self.meshes.ranks
         if ranks.alone:
-            return self.shares[0].model
+            model = self.shares[0].model
+            return merge(copy.deepcopy(model)) if self._lora.rank else model
         with torch.device("meta"):
             model = build_model(self.config)
+        add_adapters(model, self._lora)
         mine = dict(self.named_parameters())
         owners = self._owners()
         for name, parameter in list(model.named_parameters()):
@@ -151,7 +161,7 @@ class ParallelModel:
                 kept = nn.Parameter(value.clone())
                 setattr(model.get_submodule(path), attribute, kept)
         model.tie_weights()
-        return model if ranks.first else None
+        return merge(model) if ranks.first else None
 
     def _owners(self) -> dict[str, int]:
         """The first rank that has each parameter."""

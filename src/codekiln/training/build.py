@@ -12,6 +12,8 @@ import torch
 from codekiln.errors import CheckpointError, RecipeError, UserError
 from codekiln.log import logger
 from codekiln.models.config import ModelConfig
+from codekiln.models.lora import first_adapters
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
 from codekiln.parallel.checks import check_layout
 from codekiln.parallel.model import ParallelModel
@@ -75,6 +77,12 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
             got="batches of few micro-batches at first, with a pipeline to be filled",
             wanted="0 with parallel.pipeline above 1",
         )
+    if degrees.tensor > 1 and recipe.table(LoraSettings).rank:
+        raise RecipeError(
+            "[lora] rank",
+            got=f"additions to matrices that {degrees.tensor} tensor ranks divide",
+            wanted="parallel.tensor = 1 with [lora]",
+        )
     return Meshes(ranks, degrees)
 
 
@@ -90,13 +98,14 @@ def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> S
     settings, optimizer = recipe.table(TrainingSettings), recipe.table(OptimizerSettings)
     model = ParallelModel(
         config,
-        starting_weights(config, source, seed),
+        first_adapters(starting_weights(config, source, seed), seed),
         meshes,
         recipe.table(ParallelSettings),
         dtype=dtype,
         across_documents=settings.attention == "full",
         compiled=settings.compile,
         z_loss=optimizer.z_loss,
+        lora=recipe.table(LoraSettings),
     )
     model.train()
     return Stepper(model, build_optimizer(model, optimizer), gradient_clip=optimizer.gradient_clip)

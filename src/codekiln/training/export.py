@@ -22,6 +22,8 @@ from codekiln.log import logger
 from codekiln.models.causal import build_model
 from codekiln.models.config import ModelConfig, read_config
 from codekiln.models.folder import CONFIG, EMBEDDINGS
+from codekiln.models.lora import add_adapters
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.weights import (
     MAX_SHARD_BYTES,
     Transfer,
@@ -157,7 +159,7 @@ def _export(
     return write_model(
         out,
         config,
-        _tensors(folder, reader, config, dtype),
+        _tensors(folder, reader, config, LoraSettings(**state.model.get("lora", {})), dtype),
         dtype=dtype or kept,
         add=add,
         max_shard_bytes=max_shard_bytes,
@@ -166,21 +168,26 @@ def _export(
 
 
 def _tensors(
-    folder: Path, reader: Reader, config: ModelConfig, dtype: torch.dtype | None
+    folder: Path,
+    reader: Reader,
+    config: ModelConfig,
+    lora: LoraSettings,
+    dtype: torch.dtype | None,
 ) -> Iterator[tuple[str, Tensor]]:
     """Hugging Face's tensors; of what they are parts of, no more is held than they need."""
     with torch.device("meta"):
         model = build_model(config)
+    parts = model.parts()
+    add_adapters(model, lora)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     checkpoint.check_shapes(folder, reader.tensors, shapes)
-    parts = model.parts()
     left = Counter(part.parameter for part in parts.values())
     held: dict[str, Tensor] = {}
     with progress_of(f"exporting {folder.name}", config) as progress:
         for name, part in parts.items():
             whole = part.parameter
             if whole not in held:
-                held[whole] = _tensor(folder, reader, MODEL + whole)
+                held[whole] = _merged(folder, reader, whole, lora)
             tensor = part.of(held[whole]).to(dtype or held[whole].dtype)
             left[whole] -= 1
             if not left[whole]:
@@ -188,6 +195,16 @@ def _tensors(
             require_finite(tensor, f"{folder} {name}")
             progress.advance(tensor.numel())
             yield name, tensor
+
+
+def _merged(folder: Path, reader: Reader, name: str, lora: LoraSettings) -> Tensor:
+    """A parameter, with what is learnt in addition to it."""
+    value = _tensor(folder, reader, MODEL + name)
+    addition = f"{MODEL}{name.removesuffix('weight')}adapter."
+    if f"{addition}up" in reader.tensors:
+        up, down = (_tensor(folder, reader, addition + part) for part in ("up", "down"))
+        value += lora.alpha / lora.rank * (up @ down)
+    return value
 
 
 def _tensor(folder: Path, reader: Reader, key: str) -> Tensor:

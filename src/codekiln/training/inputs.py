@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codekiln.errors import RecipeError, ShardError
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
 from codekiln.recipe import Recipe, RunSettings, Settings
 from codekiln.storage import fingerprint, read_json
@@ -151,6 +152,7 @@ def _identity(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -> 
     tables: dict[str, Settings] = {
         "model": recipe.table(ModelSettings),
         "tokens": recipe.table(TokensSettings),
+        "lora": recipe.table(LoraSettings),
         "optimizer": recipe.table(OptimizerSettings),
         "training": recipe.table(TrainingSettings),
     }

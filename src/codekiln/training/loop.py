@@ -30,6 +30,7 @@ from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
 from codekiln.log import MetricsFile, Progress, human_count, logger, quiet_unless
 from codekiln.models.causal import CausalLM
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks, joined
@@ -240,7 +241,8 @@ class _Run:
             self.recipe.save(self.directory / "recipe.toml")
             self.metrics.truncate_after(self.state.step if self.state.step else -1)
         self.stepper = new_stepper(self.recipe, self.inputs, self.meshes, self.plan.dtype)
-        model = {"config": self.stepper.model.config.to_hf("float32"), "style": self._style()}
+        model: dict[str, Any] = {"config": self.stepper.model.config.to_hf("float32")}
+        model |= {"style": self._style(), "lora": self.recipe.table(LoraSettings).model_dump()}
         self.state = replace(self.state, plan=self.plan.to_json(), model=model)
         self.parameters = dict(self.stepper.model.named_parameters())
         self.rows = self.stepper.model.rows(self.settings.batch_size)
