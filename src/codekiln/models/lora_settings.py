@@ -30,10 +30,10 @@ class LoraSettings(Settings):
     """
 
     rank: int = Field(
-        default=0, ge=0, description="width of the additions; 0: none, all weights learn"
+        default=0, ge=0, description="width of the additions; 0: none"
     )
     alpha: float = Field(
-        default=32.0, gt=0, allow_inf_nan=False, description="over rank: their weight"
+        default=32.0, gt=0, allow_inf_nan=False, description="over rank: weight"
     )
     targets: tuple[Target, ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
