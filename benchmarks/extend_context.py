@@ -2,7 +2,7 @@
 
 Files assign values to names and ask for them again, near and far. Measured before and after: the
 loss by position, and a needle test: is the value right that a name was given so many tokens ago?
-CODEKILN_EXTEND_STEPS are the steps of the first training; a quarter of them extend it.
+CODEKILN_EXTEND_STEPS are the steps of the first training; a quarter of them extend it. CODEKILN_EXTEND_DIR keeps both.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ rope_scaling = {{ rope_type = "linear", factor = {factor}.0 }}"""
 
 
 def run() -> list[Row]:
+    kept = os.environ.get("CODEKILN_EXTEND_DIR")
+    if kept:
+        return _run(Path(kept))
     with tempfile.TemporaryDirectory() as name:
         return _run(Path(name))
 
@@ -67,6 +70,7 @@ def _run(folder: Path) -> list[Row]:
     steps = int(os.environ.get("CODEKILN_EXTEND_STEPS", "1200"))
     base, out = folder / "base", folder / "extended"
     common: dict[str, Any] = {"rate": 4e-3, "steps": steps, "batch": 16, "length": SHORT}
+    folder.mkdir(parents=True, exist_ok=True)
     files = _write(folder / "short", 3000, SHORT)
     _train(folder, "base", out=base, files=files, stage="", model=SHAPE, **common)
     model = LONGER.format(base=base, long=LONG, factor=FACTOR)
@@ -97,7 +101,7 @@ def _train(folder: Path, name: str, **values: Any) -> None:
 
 
 def _write(folder: Path, files: int, tokens: int) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(tokens)
     for number in range(files):
         text, _ = _file(draw, tokens)
@@ -162,7 +166,7 @@ def _ask(
         if not places:
             continue
         name, value = pairs[draw.choice(places)]
-        prompt = tokenizer.encode("".join(lines[:count]) + f"{name} =")
+        prompt = tokenizer.encode("".join(lines[:count]) + f"{name} = ")
         ids = torch.tensor([[tokenizer.special.bos, *prompt]])
         with torch.no_grad():
             chosen = int(network(ids, last_only=True)[0, -1].argmax())

@@ -29,12 +29,8 @@ class LoraSettings(Settings):
     Source: Hu et al. 2021 (LoRA). Not in the papers of DeepSeek-Coder.
     """
 
-    rank: int = Field(
-        default=0, ge=0, description="width of the additions; 0: none"
-    )
-    alpha: float = Field(
-        default=32.0, gt=0, allow_inf_nan=False, description="over rank: weight"
-    )
+    rank: int = Field(default=0, ge=0, description="width of the additions; 0: none")
+    alpha: float = Field(default=32.0, gt=0, allow_inf_nan=False, description="over rank: weight")
     targets: tuple[Target, ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
         description="matrices of layers, by Hugging Face's names; routed experts have none",
