@@ -2,7 +2,8 @@
 
 Files assign values to names and ask for them again, near and far. Measured before and after: the
 loss by position, and a needle test: is the value right that a name was given so many tokens ago?
-CODEKILN_EXTEND_STEPS are the steps of the first training; a quarter of them extend it. CODEKILN_EXTEND_DIR keeps both.
+CODEKILN_EXTEND_STEPS are the steps of the first training; a quarter of them extend it.
+CODEKILN_EXTEND_DIR keeps both.
 """
 
 from __future__ import annotations
