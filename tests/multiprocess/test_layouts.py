@@ -18,23 +18,17 @@ TWO: list[Layout] = [
     {"kind": "dense", "context": 2, "data": 1},
     {"kind": "dense", "pipeline": 2, "data": 1},
     {"kind": "dense", "pipeline": 2, "data": 1, "pipeline_schedule": "interleaved"},
-    {"kind": "dense", "data": 2, "activation_checkpointing": "layer"},
-    {"kind": "experts", "data": 2},
     {"kind": "experts", "tensor": 2, "data": 1},
     {"kind": "experts", "context": 2, "data": 1},
-    {"kind": "experts", "pipeline": 2, "data": 1},
     {"kind": "experts", "data": 2, "expert": 2},
     {"kind": "experts", "data": 2, "expert": 2, "activation_checkpointing": "layer"},
     {"kind": "experts-batch", "tensor": 2, "data": 1, "expert": 2},
-    {"kind": "experts-batch", "context": 2, "data": 1},
 ]
 FOUR: list[Layout] = [
-    {"kind": "dense", "replicate": 2, "data": 2},
     {"kind": "dense", "data": 2, "tensor": 2},
     {"kind": "dense", "data": 2, "pipeline": 2, "pipeline_schedule": "interleaved"},
     {"kind": "dense", "tensor": 2, "context": 2, "data": 1},
     {"kind": "experts", "data": 4, "expert": 2},
-    {"kind": "experts", "data": 2, "context": 2, "expert": 4},
     {"kind": "experts", "replicate": 2, "data": 2, "expert": 2},
 ]
 EIGHT: list[Layout] = [
