@@ -1,6 +1,7 @@
 """Every layout learns as one process does: losses, gradient norms and an evaluation."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from .launch import launch
 
 Layout = dict[str, Any]
 SCRIPT = Path(__file__).parent / "train_layouts.py"
+ON_REQUEST = pytest.mark.skipif(
+    not os.environ.get("CODEKILN_ALL_LAYOUTS"), reason="takes minutes: make layouts"
+)
 KINDS = ("dense", "experts", "experts-batch")
 TWO: list[Layout] = [
     {"kind": "dense", "data": 2},
@@ -46,7 +50,10 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("ranks", "layouts"), [(2, TWO), (4, FOUR), (8, EIGHT)])
+@pytest.mark.parametrize(
+    ("ranks", "layouts"),
+    [(2, TWO), (4, FOUR), pytest.param(8, EIGHT, marks=ON_REQUEST)],
+)
 def test_losses_are_those_of_one_process(
     ranks: int, layouts: list[Layout], one_process: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -61,7 +68,7 @@ def test_losses_are_those_of_one_process(
         assert found["whole"] == pytest.approx(wanted["nats"], rel=1e-5), layout
 
 
-@pytest.mark.slow
+@ON_REQUEST
 def test_muon_and_additions_step_as_in_one_process(tmp_path: Path) -> None:
     one, out = tmp_path / "one.json", tmp_path / "found.json"
     ways: list[Layout] = [
@@ -79,7 +86,7 @@ def test_muon_and_additions_step_as_in_one_process(tmp_path: Path) -> None:
         assert found["whole"] == pytest.approx(wanted["nats"], rel=1e-5), layout
 
 
-@pytest.mark.slow
+@ON_REQUEST
 def test_bfloat16_differs_by_its_rounding_alone(
     one_process: dict[str, Any], tmp_path: Path
 ) -> None:
