@@ -93,7 +93,7 @@ def test_a_failed_rewrite_leaves_the_old_shard(tmp_path):
         w.add([1], text_bytes=1)
         raise RuntimeError
     shard = Shard(tmp_path / "s")
-    assert len(shard) == 4 and len(list(tmp_path.iterdir())) == 7
+    assert len(shard) == 4 and len(list(tmp_path.iterdir())) == 8
 
 
 def test_rows_out_of_range(tmp_path):

@@ -19,7 +19,13 @@ def plan(precisions: tuple[str, ...] = ("float32",), warmup: int = 0, **values: 
         return Timing(micro_batch_seconds=SECONDS[dtype], update_seconds=0.1)
 
     settings = TrainingSettings.model_validate(
-        {"batch_size": 4, "gradient_accumulation": 2, "evaluate_tokens": 0, **values}
+        {
+            "batch_size": 4,
+            "gradient_accumulation": 2,
+            "evaluate_tokens": 0,
+            "evaluate_fim_tokens": 0,
+            **values,
+        }
     )
     made = decide(
         settings,

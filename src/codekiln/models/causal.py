@@ -18,7 +18,7 @@ from codekiln import registry
 from codekiln.models.attention import Visibility, visibility
 from codekiln.models.config import ModelConfig
 from codekiln.models.layers import Cache, DecoderLayer, Embedding, Linear, RMSNorm, Rotation
-from codekiln.models.loss import cross_entropy
+from codekiln.models.loss import cross_entropy, nats_of_targets
 from codekiln.models.precision import attention_dtype
 from codekiln.models.rope import RotaryTable
 
@@ -174,6 +174,12 @@ class CausalLM(nn.Module):
         dtype = hidden.dtype
         flat = hidden.flatten(0, 1), self.lm_head.weight, targets.flatten()
         return cross_entropy(*flat, dtype, self.z_loss)
+
+    def nats_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Nats of each target, fp32 [batch, sequence], given the stream before the last norm."""
+        hidden = self.model.norm(hidden)
+        flat = hidden.flatten(0, 1), self.lm_head.weight, targets.flatten()
+        return nats_of_targets(*flat, hidden.dtype).view(targets.shape)
 
     def _hidden(
         self,

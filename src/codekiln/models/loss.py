@@ -42,6 +42,24 @@ def cross_entropy(
         return _forward(hidden, weight, targets, dtype, gradients=False)[0]
 
 
+@torch.no_grad()
+def nats_of_targets(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cross-entropy of each target in nats, fp32 [tokens]; 0 where it is ignored.
+
+    Args:
+        hidden, weight, targets, dtype: as of `cross_entropy`.
+    """
+    rows, narrow = CHUNK_TOKENS.get(hidden.device.type, 4096), weight.to(dtype)
+    pieces = [targets.new_empty(0, dtype=torch.float32)]
+    with torch.autocast(hidden.device.type, enabled=False):
+        for inputs, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+            logits = product(inputs.to(dtype), narrow)
+            scores = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
+            nats = functional.nll_loss(scores, wanted, ignore_index=IGNORED, reduction="none")
+            pieces.append(nats)
+    return torch.cat(pieces)
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(

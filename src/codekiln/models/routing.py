@@ -17,7 +17,14 @@ from codekiln.models.moe_config import DeepseekV2Config
 
 
 class Router(nn.Module):
-    """Scores of all experts for each token, in fp32 whatever the rest computes in."""
+    """Scores of all experts for each token, in fp32 whatever the rest computes in.
+
+    Attributes:
+        load: int64 [experts], to which training adds how often each expert is chosen; None: nobody
+            asks.
+    """
+
+    load: Tensor | None = None
 
     def __init__(self, config: DeepseekV2Config) -> None:
         super().__init__()
@@ -37,6 +44,9 @@ class Router(nn.Module):
         if config.topk_method == "group_limited_greedy":
             reachable = within_groups(scores, config.n_group, config.topk_group)
         weights, experts = reachable.topk(config.num_experts_per_tok, dim=-1, sorted=False)
+        if self.load is not None and self.training:
+            chosen = experts.flatten()
+            self.load.scatter_add_(0, chosen, torch.ones_like(chosen))
         if config.norm_topk_prob and config.num_experts_per_tok > 1:
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
         else:

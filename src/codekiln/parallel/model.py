@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import pad
 
 from codekiln.models.causal import CausalLM, build_model
 from codekiln.models.config import ModelConfig
+from codekiln.models.layers import DecoderLayer
 from codekiln.models.lora import add_adapters, merge
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.moe import MoE
+from codekiln.models.moe_config import DeepseekV2Config
 from codekiln.parallel import gradients
 from codekiln.parallel.pipeline import Micro, Pipeline
 from codekiln.parallel.settings import ParallelSettings
@@ -74,6 +78,9 @@ class ParallelModel:
             share = Share(model, meshes, dtype)
             shard_rest(share, meshes)
             self.shares.append(share)
+            for _, moe in _experts(share):
+                count = moe.config.n_routed_experts
+                moe.gate.load = torch.zeros(count, dtype=torch.int64, device=meshes.ranks.device)
         self._pipeline = (
             Pipeline(self.shares, meshes, settings.pipeline_schedule) if pipelined else None
         )
@@ -112,29 +119,51 @@ class ParallelModel:
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
-    def nats(self, tokens: Tensor, targets: Tensor) -> float:
-        """Summed nats of sequences of any shape, without gradients; the same on every rank.
+    def nats(self, tokens: Tensor, targets: Tensor, groups: Tensor, count: int) -> list[float]:
+        """Summed nats of each group of targets, without gradients; the same on every rank.
 
         Args:
             tokens: int64 [batch, sequence], all of them on every rank; on the CPU.
             targets: int64 [batch, sequence].
+            groups: int64 [batch, sequence], 0 to `count` - 1.
         """
         degrees, place = self.meshes.degrees, self.meshes.place
         rows = degrees.replicate * degrees.data
         pieces = degrees.context * degrees.tensor * (2 if degrees.context > 1 else 1)
         missing = (0, -tokens.shape[1] % pieces, 0, -tokens.shape[0] % rows)
-        tokens, targets = pad(tokens, missing), pad(targets, missing, value=IGNORED)
+        tokens, groups = pad(tokens, missing), pad(groups, missing)
+        targets = pad(targets, missing, value=IGNORED)
         row = place["replicate"] * degrees.data + place["data"]
-        tokens, targets = tokens.chunk(rows)[row], targets.chunk(rows)[row]
+        tokens, targets, groups = (x.chunk(rows)[row] for x in (tokens, targets, groups))
         share, device = self.shares[0], self.meshes.ranks.device
         positions = torch.arange(tokens.shape[1]).expand(tokens.shape)
         micro = (share.mine(tokens).to(device), positions, share.mine(targets).to(device), None)
+        own = share.mine(groups).to(device)
         with torch.no_grad():
-            mine = (
-                self.shares[0](*micro)[0] if self._pipeline is None else self._pipeline.nats(micro)
-            )
-        (total,) = self.meshes.ranks.sums(float(mine))
-        return total
+            if self._pipeline is None:
+                mine = share(*micro, own, count)
+            else:
+                mine = self._pipeline.nats(micro, own, count)
+        return self.meshes.ranks.sums(*mine.tolist())
+
+    def expert_load(self) -> NDArray[np.float64] | None:
+        """How often training chose each expert since the last call, [layers with experts, experts].
+
+        None for a model without experts. With layers that are computed twice
+        (activation_checkpointing) choices may count twice.
+        """
+        config = self.config
+        if not isinstance(config, DeepseekV2Config):
+            return None
+        counts = torch.zeros(config.num_hidden_layers, config.n_routed_experts, dtype=torch.float64)
+        for share in self.shares:
+            for layer, moe in _experts(share):
+                assert moe.gate.load is not None
+                counts[layer] = moe.gate.load.cpu()
+                moe.gate.load.zero_()
+        summed = np.array(self.meshes.ranks.sums(*counts.flatten().tolist())).reshape(counts.shape)
+        sparse = [layer for layer in range(len(counts)) if config.is_sparse(layer)]
+        return summed[sparse]
 
     def whole(self) -> CausalLM | None:
         """The model in one piece, on rank 0; None on the others. It may be training's own, unless
@@ -198,10 +227,16 @@ class ParallelModel:
         """Each sequence's balance counts alike in a step."""
         degrees = self.meshes.degrees
         for share in self.shares:
-            for module in share.modules():
-                if isinstance(module, MoE):
-                    rows = degrees.replicate * degrees.data if module.config.seq_aux else 1
-                    module.balance_weight = 1.0 / (micro_batches * rows)
+            for _, moe in _experts(share):
+                rows = degrees.replicate * degrees.data if moe.config.seq_aux else 1
+                moe.balance_weight = 1.0 / (micro_batches * rows)
+
+
+def _experts(share: Share) -> Iterator[tuple[int, MoE]]:
+    """(number of the layer, its experts) of a share."""
+    for name, layer in share.model.model.layers.named_children():
+        if isinstance(layer, DecoderLayer) and isinstance(layer.mlp, MoE):
+            yield int(name), layer.mlp
 
 
 def _whole(parameter: nn.Parameter) -> Tensor:

@@ -105,8 +105,8 @@ class Pipeline:
         return nats.sum() / self._targets
 
     @torch.no_grad()
-    def nats(self, micro_batch: Micro) -> Tensor:
-        """Summed nats of one batch, without gradients; 0 on ranks before the last stage."""
+    def nats(self, micro_batch: Micro, groups: Tensor, count: int) -> Tensor:
+        """Summed nats of each group, fp64 [count]; 0 on ranks before the last stage."""
         tokens, *rest = micro_batch
         stream = tokens
         for chunk, share in enumerate(self._shares):
@@ -114,8 +114,8 @@ class Pipeline:
             if stage > 0:
                 stream = torch.empty(*tokens.shape, self._width, device=self._device)
                 dist.recv(stream, group=self._group, group_src=(self._rank - 1) % self._ranks)
-            stream = share(stream, *rest)
+            stream = share(stream, *rest, groups, count)
             if stage < self._count - 1:
                 out = stream.float().contiguous()
                 dist.send(out, group=self._group, group_dst=(self._rank + 1) % self._ranks)
-        return stream[0] if self.last else torch.zeros((), device=self._device)
+        return stream if self.last else torch.zeros(count, device=self._device)

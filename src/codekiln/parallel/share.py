@@ -48,6 +48,8 @@ class Share(nn.Module):
         positions: Tensor,
         targets: Tensor,
         document_ids: Tensor | None = None,
+        groups: Tensor | None = None,
+        count: int = 0,
     ) -> Tensor:
         """The stream [batch, own, hidden_size]; of the last stage nats, summed, fp32 [1].
 
@@ -56,13 +58,19 @@ class Share(nn.Module):
             positions: int64 [batch, sequence], whole.
             targets: int64 [batch, own].
             document_ids: int64 [batch, sequence], whole; None: attention across documents.
+            groups: int64 [batch, own], 0 to `count` - 1: sum the nats of each group, fp64 [count];
+                without gradients.
         """
         with torch.autocast(entering.device.type, torch.bfloat16, enabled=self._narrow):
-            return self._forward(entering, positions, targets, document_ids)
+            hidden = self._stream(entering, positions, document_ids)
+            if self.model.lm_head is None:
+                return hidden
+            if groups is None:
+                return self.model.loss_of(hidden, targets) * (targets != IGNORED).sum().view(1)
+            nats = self.model.nats_of(hidden, targets).double()
+            return nats.new_zeros(count).index_add_(0, groups.flatten(), nats.flatten())
 
-    def _forward(
-        self, entering: Tensor, positions: Tensor, targets: Tensor, document_ids: Tensor | None
-    ) -> Tensor:
+    def _stream(self, entering: Tensor, positions: Tensor, document_ids: Tensor | None) -> Tensor:
         model, device = self.model, entering.device
         length = positions.shape[1]
         own = self._own(length)
@@ -71,9 +79,7 @@ class Share(nn.Module):
         rotation = model.rotary(positions.to(device), 0, len(own), device)
         seen = self._seen(own, document_ids, entering.shape[0], length, device)
         hidden: Tensor = model.model(entering, rotation, seen, self._gathered_keys(length))
-        if model.lm_head is None:
-            return hidden
-        return model.loss_of(hidden, targets) * (targets != IGNORED).sum().view(1)
+        return hidden
 
     def _seen(
         self,

@@ -27,7 +27,7 @@ from codekiln.tokens.contexts import lay_out_pieces
 from codekiln.tokens.cuts import SyntaxCutter, TokenBorders, cut_by_syntax
 from codekiln.tokens.fim import Draw, split, stage_of
 from codekiln.tokens.plan import FilePlan, plan
-from codekiln.tokens.sequence import Account, Assembly, Encoded, Ids
+from codekiln.tokens.sequence import Account, Assembly, Encoded, FilePlace, Ids
 from codekiln.tokens.settings import TokensSettings
 from codekiln.types import Document
 
@@ -102,11 +102,13 @@ class _Encoder:
             assembly = Assembly(self._tokenizer.special)
             count = sum(not file.turn for file in files)
             account = Account(files=count, fim_fallbacks=fell_back)
+            places = []
             for number, file in enumerate(files):
                 ids = [next(encoded) for _ in file.texts]
                 account += self._add(assembly, document.id, number, file, ids, stage)
-            size = _utf8_bytes(document.text)
-            yield assembly.finish(account, text_bytes=size, stage=stage)
+                language = document.spans[number].language if document.spans else ""
+                places.append(_place(file, assembly.size, language))
+            yield assembly.finish(account, files=tuple(places), stage=stage)
 
     def _add(
         self,
@@ -153,6 +155,15 @@ class _Encoder:
     def _header(self, file: FilePlan, ids: Ids) -> int:
         assert self._borders is not None
         return self._borders.header_ids(ids, file.text[: file.body])
+
+
+def _place(file: FilePlan, end: int, language: str) -> FilePlace:
+    return FilePlace(
+        end=end,
+        header_bytes=_utf8_bytes(file.text[: file.body]),
+        bytes=_utf8_bytes(file.text),
+        language=language,
+    )
 
 
 def _utf8_bytes(text: str) -> int:

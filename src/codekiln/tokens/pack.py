@@ -45,7 +45,7 @@ SPLITS = ("train", "held_out")
 REPORT_FILE = "report.json"
 # what shards are made from: sequences are cut, and targets chosen, when they are read
 _SHAPING = set(FimSettings.model_fields) - {"fim_loss"}
-_FORMAT = 3  # raise it when the same documents would give other files
+_FORMAT = 4  # raise it when the same documents would give other files
 
 _WORTH_PROCESSES_BYTES = 4_000_000  # Parquet; less is packed before other processes are up
 
@@ -432,6 +432,7 @@ def _write_shard(
                 source=source,
                 stage=document.stage,
                 layouts=document.layouts,
+                files=document.files if split == "held_out" else (),
             )
             documents += 1
             account += document.account

@@ -42,6 +42,23 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilePlace:
+    """Where a file, or a turn of a conversation, lies in a document's ids.
+
+    Args:
+        end: behind its last id; it begins where the one before ends, the first behind `<bos>`.
+        header_bytes: of its path header, UTF-8.
+        bytes: of all its text.
+        language: as the corpus names it; "" where it does not.
+    """
+
+    end: int
+    header_bytes: int
+    bytes: int
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
     """A document as ids.
 
@@ -53,6 +70,7 @@ class Encoded:
         text_bytes: UTF-8 bytes of the document's text, headers included.
         stage: of the schedule of FIM rates.
         account: of these ids.
+        files: in order.
     """
 
     ids: Ids
@@ -60,6 +78,7 @@ class Encoded:
     text_bytes: int
     stage: int
     account: Account
+    files: tuple[FilePlace, ...]
 
 
 class Assembly:
@@ -108,11 +127,12 @@ class Assembly:
         self._text += len(prompt) + len(answer)
         self._closed = True
 
-    def finish(self, account: Account, *, text_bytes: int, stage: int) -> Encoded:
+    def finish(self, account: Account, *, files: tuple[FilePlace, ...], stage: int) -> Encoded:
         """The document; the last layout's `<eos>` is also its end.
 
         Args:
             account: of its files. That of its tokens is added.
+            files: which together are its text.
         """
         if not self._closed:
             self._parts.append((self._special.eos,))
@@ -125,7 +145,8 @@ class Assembly:
         return Encoded(
             ids=np.concatenate([np.asarray(part, dtype=np.int32) for part in self._parts]),
             layouts=np.array(self._layouts, dtype=np.int64).reshape(-1, 3),
-            text_bytes=text_bytes,
+            text_bytes=sum(file.bytes for file in files),
             stage=stage,
             account=account + tokens,
+            files=files,
         )

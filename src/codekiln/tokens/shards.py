@@ -11,7 +11,7 @@ The data file holds the ids of all sequences, one after the other, in one intege
     int64[n]  where each sequence starts in the data file, in bytes
     int64[m]  the sequences at which documents start, and n at the end
 
-All little-endian. Here a document is one sequence, so m = n + 1. Five files of ours stand beside:
+All little-endian. Here a document is one sequence, so m = n + 1. Six files of ours stand beside:
 
     <prefix>.bytes.npy    int64 [n], UTF-8 bytes of each document's text, so that bits per byte is
                           exact over any run of documents
@@ -19,7 +19,10 @@ All little-endian. Here a document is one sequence, so m = n + 1. Five files of 
     <prefix>.stages.npy   uint8 [n], the stage of training that reads it
     <prefix>.fim.npy      int64 [layouts, 3], of each FIM layout where in the data it starts, where
                           its middle starts, and where it ends, in ids
-    <prefix>.json         what the shard was made from, and the sources by number; written last
+    <prefix>.files.npy    int64 [files, 4], of each file of the documents where in the data it ends,
+                          bytes of its path header, bytes of its text, the number of its language;
+                          of held-out documents alone
+    <prefix>.json         what the shard was made from, sources, languages; written last
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from numpy.typing import NDArray
 
 from codekiln.errors import ShardError
 from codekiln.storage import atomic_path
+from codekiln.tokens.sequence import FilePlace
 from codekiln.tokens.sources import CODE, Source
 
 MAGIC = b"MMIDIDX\x00\x00"
@@ -52,7 +56,7 @@ _TYPES: dict[int, Any] = {
     8: np.uint16,
 }
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
-_NUMBERS = ("bytes", "sources", "stages", "fim")  # the .npy files
+_NUMBERS = ("bytes", "sources", "stages", "fim", "files")  # the .npy files
 ANY = -1
 _LONGEST = 2**31 - 1
 _MOST_SOURCES = 2**16
@@ -89,6 +93,7 @@ class ShardWriter:
         self._sizes, self._bytes = array("i"), array("q")
         self._sources: dict[Source, int] = {}
         self._source_codes, self._stages, self._layouts = array("H"), array("B"), array("q")
+        self._files, self._languages = array("q"), dict[str, int]()
         self._stack = contextlib.ExitStack()
         self._paths: list[Path] = []
         self._data: IO[bytes]
@@ -108,11 +113,13 @@ class ShardWriter:
         source: Source = CODE,
         stage: int = 0,
         layouts: NDArray[np.int64] | None = None,
+        files: Sequence[FilePlace] = (),
     ) -> None:
         """Append one document.
 
         Args:
             layouts: its FIM layouts, in places of `ids`: int64 [layouts, 3].
+            files: those that evaluation is to tell apart.
         """
         values = np.asarray(ids)
         if not 0 < len(values) <= _LONGEST:
@@ -133,6 +140,10 @@ class ShardWriter:
         self._stages.append(stage)
         if layouts is not None:
             self._layouts.extend((layouts + self.tokens).ravel().tolist())
+        for file in files:
+            language = self._languages.setdefault(file.language, len(self._languages))
+            place = self.tokens + file.end
+            self._files.extend((place, file.header_bytes, file.bytes, language))
         self.tokens += len(values)
 
     def _source_code(self, source: Source) -> int:
@@ -175,6 +186,7 @@ class ShardWriter:
             "tokens": self.tokens,
             "bytes": sum(self._bytes),
             "sources": [source.to_json() for source in self._sources],
+            "languages": list(self._languages),
         }
         sidecar.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -185,6 +197,7 @@ class ShardWriter:
             np.frombuffer(self._source_codes, dtype=np.uint16),
             np.frombuffer(self._stages, dtype=np.uint8),
             np.frombuffer(self._layouts, dtype=np.int64).reshape(-1, 3),
+            np.frombuffer(self._files, dtype=np.int64).reshape(-1, 4),
         ]
 
 
@@ -199,6 +212,8 @@ class Shard:
         stages: uint8 [documents], the stage of training that reads each document.
         layouts: int64 [layouts, 3], places in `tokens` where each FIM layout starts, where its
             middle does, and where it ends; in order.
+        files: int64 [files, 4], see above; none but of held-out documents.
+        languages: that `files` has numbers of.
         facts: the sidecar.
 
     Raises:
@@ -207,7 +222,7 @@ class Shard:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
-        data, index, text_bytes, source_codes, stages, layouts, sidecar = files_of(prefix)
+        data, index, text_bytes, source_codes, stages, layouts, files, sidecar = files_of(prefix)
         self.facts = _read_sidecar(sidecar)
         self.vocab_size = int(self.facts["vocab_size"])
         self.tokenizer_sha256 = str(self.facts["tokenizer_sha256"])
@@ -223,6 +238,8 @@ class Shard:
         self.source_codes = _read_numbers(source_codes, np.uint16, len(sizes))
         self.stages = _read_numbers(stages, np.uint8, len(sizes))
         self.layouts = _read_layouts(layouts, int(self.starts[-1]))
+        self.languages = tuple(map(str, self.facts["languages"]))
+        self.files = _read_files(files, int(self.starts[-1]), len(self.languages))
         if len(sizes) and self.source_codes.max() >= len(self.sources):
             raise ShardError(
                 source_codes,
@@ -238,6 +255,20 @@ class Shard:
         if not 0 <= document < len(self):
             raise IndexError(document)
         return self.tokens[self.starts[document] : self.starts[document + 1]]
+
+    def files_in(self, document: int) -> list[FilePlace]:
+        """The files of a held-out document, in order; none of another's."""
+        start, end = self.starts[document : document + 2].tolist()
+        first, last = np.searchsorted(self.files[:, 0], (start, end), side="right")
+        return [
+            FilePlace(
+                end=place - start,
+                header_bytes=header,
+                bytes=size,
+                language=self.languages[language],
+            )
+            for place, header, size, language in self.files[first:last].tolist()
+        ]
 
     def check_tokenizer(self, sha256: str) -> None:
         """Make sure that the shard was packed with this tokenizer.
@@ -258,6 +289,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         int(facts["vocab_size"]), str(facts["tokenizer_sha256"]), list(facts["sources"])
+        list(facts["languages"])
     except FileNotFoundError:
         raise ShardError(path, got="no such file", wanted="a shard", remedy=_REMEDY) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -303,6 +335,19 @@ def _read_layouts(path: Path, tokens: int) -> NDArray[np.int64]:
             remedy=_REMEDY,
         )
     return layouts
+
+
+def _read_files(path: Path, tokens: int, languages: int) -> NDArray[np.int64]:
+    files = _read_numbers(path, np.int64, ANY, 4)
+    places = np.concatenate([[0], files[:, 0], [tokens]])
+    if (np.diff(places) < 0).any() or ((files[:, 3] < 0) | (files[:, 3] >= languages)).any():
+        raise ShardError(
+            path,
+            got="files out of order, beyond the tokens, or of an unknown language",
+            wanted=f"places from 0 to {tokens:,} that rise, and {languages} languages",
+            remedy=_REMEDY,
+        )
+    return files
 
 
 def _read_numbers(path: Path, kind: type[Any], *shape: int) -> NDArray[Any]:

@@ -48,8 +48,10 @@ class TrainingState:
         step: optimiser steps done; the next step has this number.
         cursor: the loader's position, `Cursor.to_json()`.
         tokens: training tokens seen.
-        skipped_steps: steps passed over because loss or gradient was not finite.
+        skipped_steps: steps passed over because loss or gradient was not finite, or stood out.
         skipped_in_a_row: of these, the ones just before `step`.
+        spiked_steps: steps whose loss or gradient norm stood out.
+        recent: what steps are held against to tell, `Recent.to_json()`.
         plan: total steps, precision and the like, decided before the first step.
         identity: "table.key" -> value: what a resumed run must share with this one.
         model: what stands beside the weights in a model's folder: "config", as in `config.json`,
@@ -61,6 +63,8 @@ class TrainingState:
     tokens: int
     skipped_steps: int = 0
     skipped_in_a_row: int = 0
+    spiked_steps: int = 0
+    recent: dict[str, list[float]] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)

@@ -13,31 +13,52 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from codekiln.log import Progress
 from codekiln.tokens.batch import IGNORED
-
-CHOICE_SEED = 0  # the same documents at every evaluation of every run
+from codekiln.training.held_out import FIM_MIDDLE, UNCOUNTED, Group, HeldOut, HeldOutText
 
 
 class LanguageModel(Protocol):
     """What evaluation needs of a model."""
 
-    def nats(self, tokens: Tensor, targets: Tensor) -> float:
-        """Summed nats of the targets that are not -100; both int64 [batch, sequence], CPU."""
+    def nats(self, tokens: Tensor, targets: Tensor, groups: Tensor, count: int) -> list[float]:
+        """Summed nats of each group of targets; -100 is no target.
+
+        All int64 [batch, sequence], CPU; groups from 0 to `count` - 1.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLoss:
+    """What a part of the text costs. `tokens`: the predicted ones. `bytes`: UTF-8."""
+
+    bits_per_byte: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutLoss:
-    """Result of one evaluation. `tokens`: the predicted ones. `bytes`: of the text, UTF-8."""
+    """Result of one evaluation.
+
+    Args:
+        tokens: the predicted ones of documents.
+        bytes: of their text, UTF-8.
+        seconds: that all of it took.
+        by_kind: documents by kind, which add up to the whole; and "fim_middle", the middles of
+            files that were rearranged for infilling.
+        by_language: documents by language; without those that have none.
+    """
 
     bits_per_byte: float
     loss_nats_per_token: float
@@ -45,72 +66,97 @@ class HeldOutLoss:
     bytes: int
     documents: int
     seconds: float
+    by_kind: dict[str, GroupLoss]
+    by_language: dict[str, GroupLoss]
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    tokens: np.ndarray
-    targets: np.ndarray
+    tokens: NDArray[Any]
+    targets: NDArray[np.int64]
+    groups: NDArray[np.int64]
 
 
-def choose_documents(lengths: Sequence[int], limit: int) -> list[int]:
-    """Whole documents of at most `limit` tokens together: indices, the same at every call.
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Of one group."""
 
-    In a fixed random order, so that one large repository does not stand for all; a document
-    that would go over the limit is passed over. If every document is longer, the shortest.
-    """
-    order = np.random.default_rng(CHOICE_SEED).permutation(len(lengths))
-    chosen, total = [], 0
-    for index in order.tolist():
-        if total + lengths[index] <= limit:
-            chosen.append(index)
-            total += lengths[index]
-    if not chosen and len(lengths):
-        chosen = [int(np.argmin(lengths))]
-    return sorted(chosen)
+    group: Group
+    nats: float
+    tokens: int
+    bytes: int
 
 
 def held_out_loss(
-    model: LanguageModel,
-    documents: Sequence[np.ndarray],
-    text_bytes: Sequence[int],
-    *,
-    sequence_length: int,
-    batch_size: int,
+    model: LanguageModel, held_out: HeldOut, *, sequence_length: int, batch_size: int
 ) -> HeldOutLoss:
-    """Evaluate `model` on token sequences, each beginning with the start token.
+    """Evaluate `model` on texts, each beginning with the start token.
 
     Args:
         model: anything with `nats`.
-        documents: token ids, one array a document.
-        text_bytes: UTF-8 bytes of each document's text.
+        held_out: the texts.
         sequence_length: tokens in a window.
         batch_size: windows of this length that are read at once (more of shorter ones).
     """
     started = time.perf_counter()
-    windows = [w for document in documents for w in _windows(document, sequence_length)]
-    nats, tokens, size = 0.0, 0, int(sum(text_bytes))
-    total = sum(len(w.targets) for w in windows)
-    with Progress("evaluating", total=total, unit="tokens") as progress:
-        for batch in _batches(windows, batch_size * sequence_length):
-            count = sum(len(w.targets) for w in batch)
-            nats += model.nats(*_padded(batch))
-            tokens += count
-            progress.advance(count)
+    costs = _costs(model, held_out, sequence_length, batch_size * sequence_length)
+    documents = [cost for cost in costs if cost.group != FIM_MIDDLE]
+    nats = math.fsum(cost.nats for cost in documents)
+    tokens = sum(cost.tokens for cost in documents)
+    size = sum(cost.bytes for cost in documents)
     return HeldOutLoss(
-        bits_per_byte=nats / math.log(2) / size if size else math.nan,
+        bits_per_byte=_bits(nats, size),
         loss_nats_per_token=nats / tokens if tokens else math.nan,
         tokens=tokens,
         bytes=size,
-        documents=len(documents),
+        documents=held_out.documents,
         seconds=time.perf_counter() - started,
+        by_kind=_by(costs, lambda group: group.kind),
+        by_language=_by(documents, lambda group: group.language),
     )
 
 
-def _windows(document: np.ndarray, length: int) -> Iterator[_Window]:
-    for start in range(0, len(document) - 1, length):
-        piece = np.asarray(document[start : start + length + 1], dtype=np.int64)
-        yield _Window(piece[:-1], piece[1:])
+def _costs(model: LanguageModel, held_out: HeldOut, length: int, batch_tokens: int) -> list[_Cost]:
+    count = len(held_out.groups)
+    nats, tokens = np.zeros(count), np.zeros(count, dtype=np.int64)
+    windows = [w for text in held_out.texts for w in _windows(text, length)]
+    total = sum(len(w.tokens) for w in windows)
+    with Progress("evaluating", total=total, unit="tokens") as progress:
+        for batch in _batches(windows, batch_tokens):
+            nats += model.nats(*_padded(batch), count)
+            for window in batch:
+                counted = window.groups[window.targets != IGNORED]
+                tokens += np.bincount(counted, minlength=count)
+            progress.advance(sum(len(w.tokens) for w in batch))
+    groups = zip(held_out.groups, nats.tolist(), tokens.tolist(), held_out.bytes, strict=True)
+    return [_Cost(*values) for values in groups]
+
+
+def _by(costs: list[_Cost], name: Callable[[Group], str]) -> dict[str, GroupLoss]:
+    """Sums over groups of one name, the largest first."""
+    sums: dict[str, list[_Cost]] = {}
+    for cost in costs:
+        if key := name(cost.group):
+            sums.setdefault(key, []).append(cost)
+    found = {}
+    for key, parts in sums.items():
+        size = sum(part.bytes for part in parts)
+        bits = _bits(math.fsum(part.nats for part in parts), size)
+        tokens = sum(part.tokens for part in parts)
+        found[key] = GroupLoss(bits_per_byte=bits, tokens=tokens, bytes=size)
+    return dict(sorted(found.items(), key=lambda item: -item[1].bytes))
+
+
+def _bits(nats: float, size: int) -> float:
+    return nats / math.log(2) / size if size else math.nan
+
+
+def _windows(text: HeldOutText, length: int) -> Iterator[_Window]:
+    for start in range(0, len(text.ids) - 1, length):
+        piece = np.asarray(text.ids[start : start + length + 1], dtype=np.int64)
+        groups = text.groups[start : start + length]
+        targets = np.where(groups == UNCOUNTED, IGNORED, piece[1:])
+        yield _Window(piece[:-1], targets, np.maximum(groups, 0))
 
 
 def _batches(windows: list[_Window], most_tokens: int) -> Iterator[list[_Window]]:
@@ -125,12 +171,14 @@ def _batches(windows: list[_Window], most_tokens: int) -> Iterator[list[_Window]
         yield batch
 
 
-def _padded(batch: list[_Window]) -> tuple[Tensor, Tensor]:
+def _padded(batch: list[_Window]) -> tuple[Tensor, Tensor, Tensor]:
     """Padding stands on the right, where causal attention never lets a real token see it."""
     shape = (len(batch), max(len(w.tokens) for w in batch))
-    tokens = np.zeros(shape, dtype=np.int64)
+    tokens, groups = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     targets = np.full(shape, IGNORED, dtype=np.int64)
     for row, window in enumerate(batch):
-        tokens[row, : len(window.tokens)] = window.tokens
-        targets[row, : len(window.targets)] = window.targets
-    return torch.from_numpy(tokens), torch.from_numpy(targets)
+        for whole, part in zip(
+            (tokens, targets, groups), (window.tokens, window.targets, window.groups), strict=True
+        ):
+            whole[row, : len(part)] = part
+    return torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(groups)

@@ -33,6 +33,20 @@ _SHEETS = {
 }
 
 
+def recognised(device_name: str) -> GPU | None:
+    """The GPU that a driver calls so, such as "NVIDIA H100 80GB HBM3"; None: not one of these.
+
+    Of a name that stands for several cards (H100 NVL, H100 PCIe) the data sheet is that of the
+    SXM module, whose peak is the largest.
+    """
+    words = device_name.lower().replace("-", " ").split()
+    for key in sorted(_SHEETS, key=len, reverse=True):
+        wanted = key.split("-")
+        if all(any(word == part or word == f"{part}gb" for word in words) for part in wanted):
+            return gpu(key)
+    return None
+
+
 def gpu(name: str) -> GPU:
     """A GPU by its name.
 

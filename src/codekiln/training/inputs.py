@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codekiln.errors import RecipeError, ShardError
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
@@ -19,7 +17,7 @@ from codekiln.tokens.pack import REPORT_FILE, open_shards, shaping
 from codekiln.tokens.settings import TokensSettings
 from codekiln.tokens.shards import Shard
 from codekiln.tokens.stages import StagedLoader
-from codekiln.training.evaluate import choose_documents
+from codekiln.training.held_out import HeldOut, held_out_of
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
 from codekiln.training.start import weights_fingerprint
 
@@ -34,6 +32,8 @@ FREE_TO_CHANGE = frozenset(
         "keep_every",
         "evaluate_every",
         "evaluate_tokens",
+        "evaluate_fim_tokens",
+        "tensorboard",
         "log_every",
     )
 )
@@ -44,8 +44,7 @@ class Inputs:
     """A run's data.
 
     Args:
-        held_out: ids of the documents that an evaluation reads; none, no evaluation.
-        held_out_bytes: UTF-8 bytes of each one's text.
+        held_out: what an evaluation reads; without texts, no evaluation.
         epoch_sequences: training sequences in one pass.
         identity: "table.key" -> value: all that the weights depend on.
     """
@@ -54,8 +53,7 @@ class Inputs:
     loader: StagedLoader
     sequence_length: int
     epoch_sequences: int
-    held_out: tuple[np.ndarray, ...]
-    held_out_bytes: tuple[int, ...]
+    held_out: HeldOut
     identity: dict[str, Any]
 
 
@@ -90,14 +88,12 @@ def open_inputs(recipe: Recipe, directory: Path) -> Inputs:
         seed=run.seed,
         pad_id=tokenizer.special.pad,
     )
-    held_out = _held_out(folder, tokenizer.sha256, training.evaluate_tokens)
     return Inputs(
         tokenizer=tokenizer,
         loader=loader,
         sequence_length=tokens.sequence_length,
         epoch_sequences=loader.epoch_sequences,
-        held_out=tuple(ids for ids, _ in held_out),
-        held_out_bytes=tuple(size for _, size in held_out),
+        held_out=_held_out(folder, tokenizer, tokens, training),
         identity=_identity(recipe, tokenizer, shards),
     )
 
@@ -136,16 +132,21 @@ def _check_settings(shards: Sequence[Shard], tokens: TokensSettings) -> None:
             )
 
 
-def _held_out(folder: Path, sha256: str, limit: int) -> list[tuple[np.ndarray, int]]:
+def _held_out(
+    folder: Path, tokenizer: Tokenizer, tokens: TokensSettings, training: TrainingSettings
+) -> HeldOut:
     names = read_json(folder / REPORT_FILE).get("held_out", {}).get("shards", [])
-    if not limit or not names:
-        return []
-    documents = [
-        (shard[i], int(shard.text_bytes[i]))
-        for shard in open_shards(folder, "held_out", sha256)
-        for i in range(len(shard))
-    ]
-    return [documents[i] for i in choose_documents([len(ids) for ids, _ in documents], limit)]
+    if not training.evaluate_tokens or not names:
+        return HeldOut()
+    learnt = any(rate for _, rate in tokens.stages)
+    return held_out_of(
+        open_shards(folder, "held_out", tokenizer.sha256),
+        tokenizer,
+        tokens=training.evaluate_tokens,
+        fim_tokens=training.evaluate_fim_tokens if learnt else 0,
+        sequence_length=tokens.sequence_length,
+        order="spm" if tokens.fim_order == "spm" else "psm",
+    )
 
 
 def _identity(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -> dict[str, Any]:

@@ -13,23 +13,20 @@ Rank 0 speaks for all: it alone writes metrics, messages and the model.
 from __future__ import annotations
 
 import errno
-import math
-import resource
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 
 from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
-from codekiln.log import MetricsFile, Progress, human_count, logger, quiet_unless
-from codekiln.models.causal import CausalLM
+from codekiln.log import Progress, human_count, logger, quiet_unless
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.parallel.settings import ParallelSettings
@@ -40,7 +37,13 @@ from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.packing_report import passes_line
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training import checkpoint
-from codekiln.training.build import batch_schedule, make_plan, meshes_of, new_stepper
+from codekiln.training.build import (
+    batch_schedule,
+    make_plan,
+    meshes_of,
+    new_stepper,
+)
+from codekiln.training.callbacks import Callback, EvaluationPoint
 from codekiln.training.checkpoint import TrainingState
 from codekiln.training.device import pick_device
 from codekiln.training.evaluate import HeldOutLoss, held_out_loss
@@ -50,7 +53,9 @@ from codekiln.training.plan import Plan
 from codekiln.training.saving import Saver
 from codekiln.training.schedule import learning_rate, position
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
+from codekiln.training.spikes import Recent
 from codekiln.training.step import Stepper, StepResult
+from codekiln.training.watch import StepTimes, Watch, speed_of
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -67,26 +72,6 @@ class TrainResult:
     bits_per_byte: float | None
     seconds: float
     model: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationPoint:
-    """What a callback is told at each evaluation point."""
-
-    step: int
-    total_steps: int
-    tokens: int
-    directory: Path
-    model: CausalLM
-    held_out: HeldOutLoss | None
-
-
-class Callback(Protocol):
-    """Called at each evaluation point; what it returns joins that row of metrics.jsonl."""
-
-    def __call__(self, point: EvaluationPoint) -> Mapping[str, float] | None:
-        """Measure something; the model is in evaluation mode and must stay unchanged."""
-        ...
 
 
 def train(
@@ -195,7 +180,9 @@ class _Run:
         self.settings = recipe.table(TrainingSettings)
         self.optimizer_settings = recipe.table(OptimizerSettings)
         self.batches = batch_schedule(recipe, inputs.sequence_length)
-        self.metrics = MetricsFile(directory / "metrics.jsonl")
+        self.watch = Watch(
+            directory, speaks=meshes.ranks.first, tensorboard=self.settings.tensorboard
+        )
         self.recipe = recipe
         self.meshes, self.ranks = meshes, meshes.ranks
         self.loss: float | None = None
@@ -216,6 +203,7 @@ class _Run:
                 status = self._steps(stop)
             finally:
                 self.saver.close()
+                self.watch.close()
             passes = self.inputs.loader.passes(Cursor.from_json(self.state.cursor))
             logger.info("passes over the data so far: %s", passes_line(passes))
             model = self.directory / "model"
@@ -239,8 +227,16 @@ class _Run:
         torch.set_num_threads(self.plan.threads)  # an older plan's may be another machine's
         if self.ranks.first:
             self.recipe.save(self.directory / "recipe.toml")
-            self.metrics.truncate_after(self.state.step if self.state.step else -1)
         self.stepper = new_stepper(self.recipe, self.inputs, self.meshes, self.plan.dtype)
+        tokens = position(self.batches, self.plan.total_steps) * self.plan.tokens_per_step
+        speed = speed_of(
+            self.stepper.model.config,
+            self.inputs.sequence_length,
+            self.ranks,
+            self.plan.dtype,
+            round(tokens),
+        )
+        self.watch.begin(self.state.step, speed)
         model: dict[str, Any] = {"config": self.stepper.model.config.to_hf("float32")}
         model |= {"style": self._style(), "lora": self.recipe.table(LoraSettings).model_dump()}
         self.state = replace(self.state, plan=self.plan.to_json(), model=model)
@@ -297,7 +293,7 @@ class _Run:
                 if last or stopping or step % plan.checkpoint_every == 0:
                     self._save()
         if written := self.saver.wait():
-            self._write(
+            self.watch.write(
                 step=self.state.step,
                 tokens=self.state.tokens,
                 last_checkpoint_write_seconds=written,
@@ -326,7 +322,15 @@ class _Run:
             batches.append(batch)
         loaded = time.perf_counter()
         rate = learning_rate(self.optimizer_settings, now, end)
-        result = self.stepper.step(batches, rate)
+        recent, window = Recent.from_json(state.recent), self.settings.spike_window
+        result = self.stepper.step(
+            batches,
+            rate,
+            recent.limits(self.settings.spike_factor),
+            skip_spikes=self.settings.spike_action == "skip",
+        )
+        if not result.skipped:
+            recent = recent.then(result.loss_nats_per_token, result.gradient_norm, window)
         self.state = replace(
             state,
             step=state.step + 1,
@@ -334,82 +338,67 @@ class _Run:
             tokens=state.tokens + self._tokens(state.step),
             skipped_steps=state.skipped_steps + result.skipped,
             skipped_in_a_row=state.skipped_in_a_row + 1 if result.skipped else 0,
+            spiked_steps=state.spiked_steps + result.spike,
+            recent=recent.to_json(),
         )
-        self._record(result, rate, loaded - started, time.perf_counter() - started)
+        times = StepTimes(
+            tokens=self._tokens(state.step),
+            seconds=time.perf_counter() - started,
+            loader_seconds=loaded - started,
+        )
+        self._record(result, rate, times)
         return result, rate
 
-    def _record(
-        self, result: StepResult, rate: float, loader_seconds: float, seconds: float
-    ) -> None:
+    def _record(self, result: StepResult, rate: float, times: StepTimes) -> None:
         state = self.state
+        self.watch.time(times)
         if result.skipped:
             self._skipped(result)
         else:
             self.loss = result.loss_nats_per_token
-        if state.step % self.settings.log_every and not result.skipped:
-            return
-        self._write(
-            step=state.step,
-            loss_nats_per_token=_finite(result.loss_nats_per_token),
-            learning_rate=rate,
-            gradient_norm=_finite(result.gradient_norm),
-            tokens=state.tokens,
-            tokens_per_second=self._tokens(state.step - 1) / seconds,
-            step_seconds=seconds,
-            loader_seconds=loader_seconds,
-            memory_peak_bytes=_memory_peak(self.ranks.device),
-            skipped_steps=state.skipped_steps,
-        )
-
-    def _write(self, **values: Any) -> None:
-        if self.ranks.first:
-            self.metrics.write(**values)
+            if result.spike:
+                logger.warning("step %d is a spike: %s", state.step, _figures(result))
+        if result.skipped or result.spike or state.step % self.settings.log_every == 0:
+            load = self.stepper.model.expert_load()
+            self.watch.step(state, result, rate, self.ranks.device, load)
 
     def _skipped(self, result: StepResult) -> None:
-        state = self.state
-        logger.warning(
-            "step %d skipped: loss %s, gradient norm %s",
-            state.step,
-            result.loss_nats_per_token,
-            result.gradient_norm,
-        )
-        if state.skipped_in_a_row > self.settings.max_skipped_steps:
+        state, most = self.state, self.settings.max_skipped_steps
+        logger.warning("step %d skipped: %s", state.step, _figures(result))
+        if state.skipped_in_a_row > most:
             raise UserError(
                 f"training step {state.step}",
-                got=f"{state.skipped_in_a_row} steps in a row whose loss or gradient is not finite",
-                wanted=f"at most {self.settings.max_skipped_steps} (training.max_skipped_steps)",
+                got=f"{state.skipped_in_a_row} steps in a row whose loss or gradient "
+                + ("stands out" if result.spike else "is not finite"),
+                wanted=f"at most {most} (training.max_skipped_steps)",
                 remedy="lower optimizer.learning_rate or training.dtype = 'float32', and begin "
-                "anew",
+                "anew" + ("; or raise training.spike_factor" if result.spike else ""),
             )
 
     def _note(self, result: StepResult, rate: float) -> str:
         step = f"step {self.state.step}/{self.plan.total_steps}"
-        return f"{step}, loss {result.loss_nats_per_token:.3f}, rate {rate:.2e}"
+        return self.watch.note(step, result, rate)
 
     def _evaluate(self) -> None:
         model = self.stepper.model
         model.train(False)
-        row: dict[str, float] = {}
+        row: dict[str, Any] = {}
         self.held_out = None
-        if self.inputs.held_out:
+        if self.inputs.held_out.texts:
             self.held_out = held_out_loss(
                 model,
                 self.inputs.held_out,
-                self.inputs.held_out_bytes,
                 sequence_length=self.inputs.sequence_length,
                 batch_size=self.settings.batch_size,
             )
             row = {f"held_out_{name}": value for name, value in asdict(self.held_out).items()}
-            logger.info(
-                "step %d: %.3f bits per byte on held-out text",
-                self.state.step,
-                self.held_out.bits_per_byte,
-            )
+            logger.info("step %d: %s", self.state.step, _bits(self.held_out))
         if self.callbacks:
             row |= self._called_back()
         model.train()
+        row |= self.watch.load_shares()
         if row:
-            self._write(step=self.state.step, tokens=self.state.tokens, **row)
+            self.watch.write(step=self.state.step, tokens=self.state.tokens, **row)
 
     def _called_back(self) -> dict[str, float]:
         """What the callbacks say of the whole model; other ranks than the first wait."""
@@ -443,7 +432,7 @@ class _Run:
     def _save(self) -> None:
         started = time.perf_counter()
         written = self.saver.save(self.state, self.parameters, self.stepper.optimizer)
-        self._write(
+        self.watch.write(
             step=self.state.step,
             tokens=self.state.tokens,
             checkpoint_stall_seconds=time.perf_counter() - started,
@@ -471,14 +460,15 @@ def _result(
     )
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
+def _figures(result: StepResult) -> str:
+    return f"loss {result.loss_nats_per_token}, gradient norm {result.gradient_norm}"
 
 
-def _memory_peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+def _bits(held_out: HeldOutLoss) -> str:
+    """In a line: the whole, and its kinds where there are several."""
+    line = f"{held_out.bits_per_byte:.3f} bits per byte on held-out text"
+    kinds = [f"{name} {part.bits_per_byte:.3f}" for name, part in held_out.by_kind.items()]
+    return f"{line} ({', '.join(kinds)})" if len(kinds) > 1 else line
 
 
 @contextmanager

@@ -131,7 +131,8 @@ def _in_time(
     is training all the same.
     """
     budget = settings.max_minutes * 60
-    evaluation = step_seconds * FORWARD_SHARE * settings.evaluate_tokens / tokens_per_step
+    read = settings.evaluate_tokens + settings.evaluate_fim_tokens * bool(settings.evaluate_tokens)
+    evaluation = step_seconds * FORWARD_SHARE * read / tokens_per_step
     marks = MARKS
     if evaluation:
         marks = min(max(int(budget * EVALUATION_SHARE / evaluation) - 1, 1), MARKS)

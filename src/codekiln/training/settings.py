@@ -128,7 +128,27 @@ class TrainingSettings(Settings):
     evaluate_tokens: int = Field(
         100_000, ge=0, description="held-out tokens an evaluation reads; 0 means no evaluation"
     )
+    evaluate_fim_tokens: int = Field(
+        20_000,
+        ge=0,
+        description="beside them, tokens of held-out files rearranged for infilling, for the loss "
+        "on their middles; 0: none",
+    )
     log_every: int = Field(1, ge=1, description="steps between rows of metrics.jsonl")
+    tensorboard: bool = Field(
+        False, description="metrics for TensorBoard too, in tensorboard/ (extra `tensorboard`)"
+    )
+    spike_factor: float = Field(
+        8.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a loss or gradient norm is a spike so many standard deviations above the "
+        "median of the last steps (both robust, see spikes.py); 0: nothing is",
+    )
+    spike_window: int = Field(128, ge=8, description="these last steps")
+    spike_action: Literal["report", "skip"] = Field(
+        "report", description="what is done about a spike; skip: weights and averages stay"
+    )
     max_skipped_steps: int = Field(
-        10, ge=0, description="steps in a row that may be skipped for a loss that is not finite"
+        10, ge=0, description="steps in a row that may be skipped: not finite, or spikes"
     )

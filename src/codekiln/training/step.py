@@ -13,15 +13,23 @@ from codekiln.parallel.model import ParallelModel
 from codekiln.tokens.batch import Batch
 from codekiln.training.optim import set_learning_rate
 from codekiln.training.plan import Timing
+from codekiln.training.spikes import NO_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step gave. `gradient_norm`: of the whole gradient, before clipping."""
+    """What a step gave.
+
+    Args:
+        gradient_norm: of the whole gradient, before clipping.
+        skipped: it left weights and averages as they were.
+        spike: loss or norm was beyond the limits.
+    """
 
     loss_nats_per_token: float
     gradient_norm: float
     skipped: bool
+    spike: bool = False
 
 
 class Stepper:
@@ -40,23 +48,36 @@ class Stepper:
         self.ranks = model.meshes.ranks
         self.gradient_clip = gradient_clip or math.inf
 
-    def step(self, batches: Sequence[Batch], learning_rate: float) -> StepResult:
+    def step(
+        self,
+        batches: Sequence[Batch],
+        learning_rate: float,
+        limits: Limits = NO_LIMITS,
+        *,
+        skip_spikes: bool = False,
+    ) -> StepResult:
         """Learn from the micro-batches as from one batch: each target has the same weight.
 
         A loss or gradient that is not finite leaves weights and averages as they were.
 
         Args:
             batches: this rank's rows of each micro-batch.
+            limits: beyond them a step is a spike.
+            skip_spikes: leave weights and averages as they were then, too.
         """
         targets = self.model.targets(batches)
         (loss,) = self.ranks.sums(float(self.model.backward(batches, max(targets, 1.0))))
         norm = self.model.clip(self.gradient_clip)
         finite = math.isfinite(loss) and math.isfinite(norm)
-        if finite:
+        spike = finite and (loss > limits.loss or norm > limits.gradient_norm)
+        skipped = not finite or (spike and skip_spikes)
+        if not skipped:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(loss_nats_per_token=loss, gradient_norm=norm, skipped=not finite)
+        return StepResult(
+            loss_nats_per_token=loss, gradient_norm=norm, skipped=skipped, spike=spike
+        )
 
 
 TRIAL_SECONDS, LEAST_TRIALS, MOST_TRIALS = 2.0, 2, 20
