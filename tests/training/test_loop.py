@@ -121,13 +121,17 @@ def test_an_untrained_model_codes_held_out_text_like_a_uniform_one(
 
     train(override(run_folder, "training.steps=1"), run_folder, callbacks=[callback])
     shard = open_shards(run_folder / "tokens", "held_out")[0]
-    assert sum(inputs.held_out_bytes) < shard.text_bytes.sum()  # the cap leaves some out
-    tokenizer = inputs.tokenizer
-    sizes = [sum(len(tokenizer.token_bytes(int(i))) for i in ids) for ids in inputs.held_out]
-    assert sizes == list(inputs.held_out_bytes)
-    tokens = sum(len(ids) - 1 for ids in inputs.held_out)
-    expected = math.log2(tokenizer.vocab_size) * tokens / sum(sizes)
+    held_out, tokenizer = inputs.held_out, inputs.tokenizer
+    texts = [text.ids for text in held_out.texts[: held_out.documents]]
+    size = sum(len(tokenizer.token_bytes(int(i))) for ids in texts for i in ids)
+    assert size < shard.text_bytes.sum()  # the cap leaves some out
+    tokens = sum(len(ids) - 1 for ids in texts)
+    expected = math.log2(tokenizer.vocab_size) * tokens / size
     assert values[0].bits_per_byte == pytest.approx(expected, rel=0.02)
+    assert values[0].by_language["python"] == values[0].by_kind["code"]
+    assert values[0].by_kind["code"].bytes == size
+    # a middle costs its <eos> too, which weighs more the shorter it is
+    assert expected < values[0].by_kind["fim_middle"].bits_per_byte < 2 * expected
 
 
 def test_a_second_run_has_nothing_to_do(recipe: Recipe, run_folder: Path) -> None:
