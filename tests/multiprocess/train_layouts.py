@@ -20,6 +20,7 @@ from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks, joined
 from codekiln.tokens.batch import IGNORED, Batch
 from codekiln.tokens.cursor import Cursor
+from codekiln.training.expert_load import shares
 from codekiln.training.optim import build_optimizer
 from codekiln.training.settings import OptimizerSettings
 
@@ -125,10 +126,17 @@ def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         losses.extend(ranks.sums(float(loss)))
         optimizer.step()
         optimizer.zero_grad()
+    load = model.expert_load()
     model.train(False)
     last = micro_batches(99)[0]
     nats = model.nats(last.tokens[:3, :29], last.targets[:3, :29], GROUPS, 2)
-    return {"losses": losses, "norms": norms, "nats": nats, "whole": whole_nats(model, last)}
+    return {
+        "losses": losses,
+        "norms": norms,
+        "nats": nats,
+        "whole": whole_nats(model, last),
+        "load": [] if load is None else sum(shares(load), []),
+    }
 
 
 def whole_nats(model: ParallelModel, batch: Batch) -> list[float] | None:

@@ -22,6 +22,7 @@ from codekiln.generation.engine import Engine
 from codekiln.log import MetricsFile
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.weights import load_model
+from codekiln.parallel.model import ParallelModel
 from codekiln.parallel.world import ALONE
 from codekiln.recipe import Recipe
 from codekiln.storage import only_one
@@ -30,7 +31,9 @@ from codekiln.tokens.pack import open_shards, pack
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training.build import meshes_of, new_stepper
 from codekiln.training.inputs import open_inputs
-from codekiln.training.loop import EvaluationPoint, train
+from codekiln.training.callbacks import EvaluationPoint
+from codekiln.training.loop import train
+from codekiln.training.spikes import Limits
 
 from .conftest import read
 
@@ -544,6 +547,108 @@ def test_a_loss_that_is_not_finite_is_skipped_and_counted(
     assert steps[3]["loss_nats_per_token"] is None
     assert [steps[s]["skipped_steps"] for s in (2, 3, 12)] == [0, 1, 1]
     assert all(bool(value.isfinite().all()) for value in weights(run_folder).values())
+
+
+def spike(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Make gradients of some steps (numbered from 1) 100 times as long."""
+    honest = ParallelModel.clip
+    calls = [0]
+
+    def clip(self: ParallelModel, limit: float) -> float:
+        calls[0] += 1
+        if calls[0] in steps:
+            for _, parameter in self.named_parameters():
+                assert parameter.grad is not None
+                parameter.grad *= 100
+        return honest(self, limit)
+
+    monkeypatch.setattr(ParallelModel, "clip", clip)
+
+
+SPIKES = ("training.steps=24", "training.spike_factor=20", "training.checkpoint_every=5")
+
+
+def test_a_spike_is_reported_and_taken(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spike(monkeypatch, {14, 20})
+    with caplog.at_level("WARNING", logger="codekiln"):
+        train(override(run_folder, *SPIKES, "training.log_every=24"), run_folder)
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        "step 14 is a spike",
+        "step 20 is a spike",
+    ]
+    steps = {row["step"]: row for row in rows(run_folder) if "gradient_norm" in row}
+    assert sorted(steps) == [14, 20, 24]  # written whatever log_every says
+    assert [(row["spiked_steps"], row["skipped_steps"]) for row in steps.values()] == [
+        (1, 0),
+        (2, 0),
+        (2, 0),
+    ]
+
+
+def test_a_spike_that_is_skipped_changes_no_weight(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = override(run_folder, *SPIKES, "training.spike_action=skip", "training.steps=14")
+    inputs = open_inputs(recipe, run_folder)
+    stepper = new_stepper(recipe, inputs, meshes_of(recipe, inputs, ALONE), "float32")
+    batch = inputs.loader.batch(Cursor())[0]
+    stepper.step([batch], 1e-2)
+
+    def everything() -> dict[str, Tensor]:
+        found = {}
+        for name, parameter in stepper.model.named_parameters():
+            found[name] = parameter.detach().clone()
+            for key, value in stepper.optimizer.state[parameter].items():
+                found[f"{key} of {name}"] = value.clone()
+        return found
+
+    before = everything()
+    small = Limits(gradient_norm=1e-9)
+    result = stepper.step([batch], 1e-2, small, skip_spikes=True)
+    assert result.skipped and result.spike
+    assert same_bits(everything(), before)
+    result = stepper.step([batch], 1e-2, small)
+    assert result.spike and not result.skipped
+    assert not same_bits(everything(), before)
+
+
+def test_a_run_resumes_with_the_window_that_tells_spikes(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = override(run_folder, *SPIKES, "training.spike_action=skip")
+    whole = run_folder.parent / "whole"
+    shutil.copytree(run_folder, whole)
+    with monkeypatch.context() as patch:
+        spike(patch, {14, 20})
+        train(recipe, whole)
+    with monkeypatch.context() as patch:
+        spike(patch, {14})
+        break_off(recipe, run_folder, 17)  # the last checkpoint is of step 15
+    with monkeypatch.context() as patch:
+        spike(patch, {5})  # of this process: step 20
+        train(recipe, run_folder, resume=True)
+    assert same_bits(weights(run_folder), weights(whole))
+    last = [row for row in rows(run_folder) if "gradient_norm" in row][-1]
+    assert (last["spiked_steps"], last["skipped_steps"]) == (2, 2)
+    states = [
+        json.loads((folder / "checkpoints/step-00000024/state.json").read_text())
+        for folder in (run_folder, whole)
+    ]
+    assert states[0]["recent"] == states[1]["recent"]
+    assert len(states[0]["recent"]["losses"]) == 22
+
+
+def test_too_many_spikes_in_a_row_stop_the_run(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spike(monkeypatch, set(range(12, 99)))
+    recipe = override(
+        run_folder, *SPIKES, "training.spike_action=skip", "training.max_skipped_steps=2"
+    )
+    with pytest.raises(UserError, match="3 steps in a row whose loss or gradient stands out"):
+        train(recipe, run_folder)
 
 
 def test_too_many_such_steps_in_a_row_stop_the_run(
