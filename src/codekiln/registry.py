@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "optimizer": "codekiln.training.settings:OptimizerSettings",
         "parallel": "codekiln.parallel.settings:ParallelSettings",
         "training": "codekiln.training.settings:TrainingSettings",
+        "evaluation": "codekiln.evaluation.settings:EvaluationSettings",
     },
     # languages that have an import resolver
     "resolvers": {

@@ -28,7 +28,10 @@ def recipe(tmp_path: Path) -> Path:
 def answer(monkeypatch: pytest.MonkeyPatch, status: Any) -> list[tuple[Recipe, Path, bool]]:
     calls = []
 
-    def train(recipe: Recipe, directory: Path, *, resume: bool) -> TrainResult:
+    def train(
+        recipe: Recipe, directory: Path, *, resume: bool, callbacks: list[Any]
+    ) -> TrainResult:
+        assert not callbacks
         calls.append((recipe, directory, resume))
         return TrainResult(
             status=status,

@@ -30,8 +30,8 @@ from codekiln.tokens.cursor import Cursor
 from codekiln.tokens.pack import open_shards, pack
 from codekiln.tokens.settings import TokensSettings
 from codekiln.training.build import meshes_of, new_stepper
-from codekiln.training.inputs import open_inputs
 from codekiln.training.callbacks import EvaluationPoint
+from codekiln.training.inputs import open_inputs
 from codekiln.training.loop import train
 from codekiln.training.spikes import Limits
 

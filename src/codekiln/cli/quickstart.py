@@ -102,12 +102,13 @@ def quickstart_recipe(
 
 
 def _train(recipe: Recipe, out: Path) -> TrainResult:
+    from codekiln.cli.benchmarks import benchmark_callbacks
     from codekiln.errors import CheckpointError
     from codekiln.training.loop import train
 
     try:
         begun = any((out / "checkpoints").glob("step-*"))
-        return train(recipe, out, resume=begun)
+        return train(recipe, out, resume=begun, callbacks=benchmark_callbacks(recipe, out))
     except CheckpointError as error:
         if "training.max_minutes" not in error.got:
             raise

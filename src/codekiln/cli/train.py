@@ -52,10 +52,12 @@ def train(
 
     values = Recipe.load(recipe, overrides)
     directory = out or values.table(RunSettings).directory.expanduser()
+    from codekiln.cli.benchmarks import benchmark_callbacks
     from codekiln.log import human_count, human_seconds
     from codekiln.training.loop import train as run
 
-    result = run(values, directory, resume=resume)
+    callbacks = benchmark_callbacks(values, directory)
+    result = run(values, directory, resume=resume, callbacks=callbacks)
     speaks = os.environ.get("RANK", "0") == "0"
     if result.status == "interrupted":
         sys.exit(EXIT_INTERRUPTED)
