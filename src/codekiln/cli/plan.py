@@ -95,10 +95,11 @@ def _rows(found: Estimate, gpus: int, price: float, rate: float) -> list[tuple[s
         ("pipeline waits", f"{found.bubble:.1%}"),
         ("speed", f"{speed} tokens/s at {found.mfu:.0%} of the peak"),
     ]
-    if not found.tokens:
-        return rows
-    cost = found.days * HOURS * gpus * price
     law = found.law
+    if law is None:
+        remedy = "one pass over the tokens: set training.tokens to know days and cost"
+        return [*rows, ("length", remedy)]
+    cost = found.days * HOURS * gpus * price
     return [
         *rows,
         ("tokens", human_count(found.tokens)),

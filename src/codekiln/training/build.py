@@ -15,7 +15,7 @@ from codekiln.models.config import ModelConfig
 from codekiln.models.lora import first_adapters
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
-from codekiln.parallel.checks import check_layout
+from codekiln.parallel.checks import Degrees, check_layout
 from codekiln.parallel.model import ParallelModel
 from codekiln.parallel.settings import ParallelSettings
 from codekiln.parallel.world import Meshes, Ranks
@@ -47,13 +47,22 @@ def model_config(recipe: Recipe, inputs: Inputs) -> ModelConfig:
         eos_token_id=(special.eos, special.eot) if instruct and special.eot else special.eos,
         pad_token_id=special.pad,
     )
-    if config.max_position_embeddings < inputs.sequence_length:
+    check_context(recipe, config, inputs.sequence_length)
+    return config
+
+
+def check_context(recipe: Recipe, config: ModelConfig, sequence_length: int) -> None:
+    """Refuse sequences that are longer than the model's context.
+
+    Raises:
+        RecipeError: they are.
+    """
+    if config.max_position_embeddings < sequence_length:
         raise RecipeError(
             f"{recipe.path or 'recipe'} [model] max_position_embeddings",
             got=str(config.max_position_embeddings),
-            wanted=f"at least tokens.sequence_length, which is {inputs.sequence_length}",
+            wanted=f"at least tokens.sequence_length, which is {sequence_length}",
         )
-    return config
 
 
 def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
@@ -62,14 +71,24 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
     Raises:
         RecipeError: a layout that does not fit model, batch or number of ranks.
     """
+    config = model_config(recipe, inputs)
+    return Meshes(ranks, degrees_of(recipe, config, ranks.size, inputs.sequence_length))
+
+
+def degrees_of(recipe: Recipe, config: ModelConfig, ranks: int, sequence_length: int) -> Degrees:
+    """The degrees of the recipe's [parallel] on so many ranks; nothing is started.
+
+    Raises:
+        RecipeError: a layout that does not fit model, batch, optimiser or number of ranks.
+    """
     settings = recipe.table(TrainingSettings)
     degrees = check_layout(
-        model_config(recipe, inputs),
+        config,
         recipe.table(ParallelSettings),
-        ranks.size,
+        ranks,
         batch_size=settings.batch_size,
         gradient_accumulation=settings.gradient_accumulation,
-        sequence_length=inputs.sequence_length,
+        sequence_length=sequence_length,
     )
     if degrees.pipeline > 1 and recipe.table(OptimizerSettings).batch_warmup_tokens:
         raise RecipeError(
@@ -83,7 +102,7 @@ def meshes_of(recipe: Recipe, inputs: Inputs, ranks: Ranks) -> Meshes:
             got=f"additions to matrices that {degrees.tensor} tensor ranks divide",
             wanted="parallel.tensor = 1 with [lora]",
         )
-    return Meshes(ranks, degrees)
+    return degrees
 
 
 def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> Stepper:

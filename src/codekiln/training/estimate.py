@@ -8,11 +8,13 @@ from typing import Any
 from codekiln.models.config import ModelConfig
 from codekiln.models.flops import training_flops
 from codekiln.models.settings import ModelSettings
-from codekiln.parallel.checks import Degrees, check_layout
+from codekiln.parallel.checks import Degrees
 from codekiln.parallel.settings import ParallelSettings
 from codekiln.recipe import Recipe
 from codekiln.tokenizer.settings import TokenizerSettings
 from codekiln.tokens.settings import TokensSettings
+from codekiln.training.batches import BatchSchedule
+from codekiln.training.build import batch_schedule, check_context, degrees_of
 from codekiln.training.hardware import GPU
 from codekiln.training.law import Suggestion, suggest
 from codekiln.training.memory import Memory, Workload, memory
@@ -27,9 +29,9 @@ class Estimate:
     """A recipe on so many GPUs of a kind.
 
     Args:
-        tokens: of the run; 0 where the recipe names no length in tokens or steps.
+        tokens: of the run; 0 where it is one pass over tokens that nobody has counted yet.
         bubble: share of a step in which a pipeline's rank waits.
-        fits: whether the memory of a rank holds its part.
+        law: what the scaling law says of the run's compute; None without a length.
     """
 
     config: ModelConfig
@@ -42,7 +44,7 @@ class Estimate:
     tokens: int
     tokens_per_second: float
     bubble: float
-    law: Suggestion
+    law: Suggestion | None
 
     @property
     def fits(self) -> bool:
@@ -71,7 +73,7 @@ class Estimate:
             "tokens_per_second": self.tokens_per_second,
             "bubble": self.bubble,
             "days": self.days,
-            "law": asdict(self.law),
+            "law": asdict(self.law) if self.law else None,
         }
 
 
@@ -89,14 +91,8 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
     config = recipe.table(ModelSettings).config(
         vocab_size=recipe.table(TokenizerSettings).vocab_size
     )
-    degrees = check_layout(
-        config,
-        parallel,
-        gpus,
-        batch_size=training.batch_size,
-        gradient_accumulation=training.gradient_accumulation,
-        sequence_length=length,
-    )
+    check_context(recipe, config, length)
+    degrees = degrees_of(recipe, config, gpus, length)
     work = Workload(
         sequence_length=length,
         batch_size=training.batch_size,
@@ -106,9 +102,10 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         averages=1.0 if recipe.table(OptimizerSettings).name == "muon" else 2.0,
     )
     flops = training_flops(config, length)
-    per_step = training.batch_size * training.gradient_accumulation * length
-    tokens = training.tokens or training.steps * per_step
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
+    speed = gpus * gpu.peak_flops * mfu * (1 - bubble) / flops
+    batches = batch_schedule(recipe, length)
+    tokens = _tokens(training, batches, training.batch_size * length, speed)
     return Estimate(
         config=config,
         degrees=degrees,
@@ -116,12 +113,29 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         mfu=mfu,
         memory=memory(config, degrees, work),
         flops_per_token=flops,
-        tokens_per_step=per_step,
+        tokens_per_step=training.batch_size * training.gradient_accumulation * length,
         tokens=tokens,
-        tokens_per_second=gpus * gpu.peak_flops * mfu * (1 - bubble) / flops,
+        tokens_per_second=speed,
         bubble=bubble,
-        law=suggest(flops * tokens),
+        law=suggest(flops * tokens) if tokens else None,
     )
+
+
+def _tokens(
+    training: TrainingSettings, batches: BatchSchedule, micro_batch: int, speed: float
+) -> int:
+    """Of the run, by the smallest budget that is set; 0: one pass over all there are.
+
+    Args:
+        micro_batch: tokens of one.
+        speed: tokens a second.
+    """
+    steps = [training.steps, batches.steps(-(-training.tokens // micro_batch))]
+    if training.max_minutes:
+        timed = int(training.max_minutes * 60 * speed / micro_batch)
+        steps.append(max(batches.steps(timed + 1) - 1, 1))
+    limits = [limit for limit in steps if limit]
+    return batches.before(min(limits)) * micro_batch if limits else 0
 
 
 def _bubble(parallel: ParallelSettings, degrees: Degrees, micro_batches: int) -> float:
