@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.placement_types import Placement
 
 COEFFICIENTS, STEPS, EPS = (3.4445, -4.7750, 2.0315), 5, 1e-7
 AS_ADAMW = 0.2  # root mean square of AdamW's updates
@@ -26,13 +27,13 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """[..., rows, columns] -> nearly U V^T of each; singular values lie around 1, not at it."""
     wide = matrices.shape[-2] <= matrices.shape[-1]
     narrow = torch.bfloat16 if matrices.is_cuda else torch.float32
-    now = (matrices if wide else matrices.mT).to(narrow)
+    now = (matrices if wide else matrices.mT).reshape(-1, *sorted(matrices.shape[-2:])).to(narrow)
     now = now / now.norm(dim=(-2, -1), keepdim=True).clamp(min=EPS)
     a, b, c = COEFFICIENTS
     for _ in range(STEPS):
         gram = now @ now.mT
-        now = a * now + (b * gram + c * gram @ gram) @ now
-    return (now if wide else now.mT).to(matrices.dtype)
+        now = now.baddbmm(gram.baddbmm(gram, gram, beta=b, alpha=c), now, beta=a)
+    return (now if wide else now.mT).reshape(matrices.shape).to(matrices.dtype)
 
 
 class Muon(torch.optim.AdamW):
@@ -40,7 +41,8 @@ class Muon(torch.optim.AdamW):
 
     Groups with `halves`: True hold two matrices in each, one above the other. Parameters may have
     dimensions in front of a matrix's two. A matrix that lies on several ranks is gathered: each of
-    them makes the whole of it orthogonal, and keeps its part.
+    them makes the whole of it orthogonal, and keeps its part. Of experts, which lie in a stack, a
+    rank takes those alone that it has.
 
     Args:
         groups: as AdamW's, with `muon` and `halves`.
@@ -75,19 +77,35 @@ class Muon(torch.optim.AdamW):
         assert parameter.grad is not None
         momentum.lerp_(parameter.grad, 1 - self.momentum)
         ahead = parameter.grad.lerp(momentum, self.momentum)  # Nesterov's
-        whole = ahead.full_tensor() if isinstance(ahead, DTensor) else ahead
-        parts = whole.chunk(2, -2) if group["halves"] else (whole,)
+        whole = _with_whole_matrices(ahead)
+        matrices = whole.to_local() if isinstance(whole, DTensor) else whole
+        parts = matrices.chunk(2, -2) if group["halves"] else (matrices,)
         rate = group["lr"] * AS_ADAMW * math.sqrt(max(parts[0].shape[-2:]))
-        update = torch.cat([orthogonal(part) for part in parts], -2)
+        for part in parts:
+            part.copy_(orthogonal(part))
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(rate * _as_part_of(update, parameter))
+        parameter.sub_(_as_it_was(whole, parameter), alpha=rate)
 
 
-def _as_part_of(whole: Tensor, parameter: Tensor) -> Tensor:
-    """What this rank has of a tensor that every rank has whole."""
-    if not isinstance(parameter, DTensor):
+def _with_whole_matrices(tensor: Tensor) -> Tensor:
+    """The same values, no matrix divided among ranks; a stack of them may stay divided."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    placements: list[Placement] = [
+        p if _divides_a_stack(p, tensor) else Replicate() for p in tensor.placements
+    ]
+    if not all(type(p) in (Shard, Replicate) for p in tensor.placements):
+        placements = [Replicate() for _ in placements]  # parts of parts are not told apart
+    return tensor.redistribute(placements=placements)
+
+
+def _divides_a_stack(placement: Placement, tensor: Tensor) -> bool:
+    return type(placement) is Shard and placement.dim < tensor.ndim - 2
+
+
+def _as_it_was(whole: Tensor, parameter: Tensor) -> Tensor:
+    """This rank's part of `_with_whole_matrices`."""
+    if not isinstance(whole, DTensor):
         return whole
-    mesh = parameter.device_mesh
-    everywhere = [Replicate()] * mesh.ndim
-    spread = DTensor.from_local(whole, mesh, everywhere, run_check=False)
-    return spread.redistribute(placements=parameter.placements)
+    assert isinstance(parameter, DTensor)
+    return whole.redistribute(placements=parameter.placements)
