@@ -42,4 +42,5 @@ def start(ranks: int, script: Path, *arguments: str) -> "list[subprocess.Popen[b
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}

@@ -7,6 +7,7 @@ from typing import Any
 
 from codekiln.models.config import ModelConfig
 from codekiln.models.flops import training_flops
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
 from codekiln.parallel.checks import Degrees
 from codekiln.parallel.settings import ParallelSettings
@@ -99,7 +100,9 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         micro_batches=training.gradient_accumulation,
         dtype="float32" if training.dtype == "float32" else "bfloat16",
         checkpointing=parallel.activation_checkpointing == "layer",
-        averages=1.0 if recipe.table(OptimizerSettings).name == "muon" else 2.0,
+        chunks=_chunks(parallel, degrees),
+        optimizer=recipe.table(OptimizerSettings).name,
+        lora=recipe.table(LoraSettings),
     )
     flops = training_flops(config, length)
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
@@ -140,6 +143,10 @@ def _tokens(
 
 def _bubble(parallel: ParallelSettings, degrees: Degrees, micro_batches: int) -> float:
     """Narayanan et al. 2021: (p - 1) / (v m) of the working time."""
-    chunks = parallel.pipeline_chunks if parallel.pipeline_schedule == "interleaved" else 1
-    idle = (degrees.pipeline - 1) / (chunks * micro_batches)
+    idle = (degrees.pipeline - 1) / (_chunks(parallel, degrees) * micro_batches)
     return idle / (1 + idle)
+
+
+def _chunks(parallel: ParallelSettings, degrees: Degrees) -> int:
+    interleaved = degrees.pipeline > 1 and parallel.pipeline_schedule == "interleaved"
+    return parallel.pipeline_chunks if interleaved else 1

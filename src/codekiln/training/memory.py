@@ -95,22 +95,27 @@ def _of_rank(
     weights, gradients, averages = (
         FLOAT * numbers / shards for numbers in (here.weights, here.learning, here.kept)
     )
-    gathered = _gathered(degrees, work, [held.layers[layer] for layer in layers], tables)
+    forward, backward, at_end = _gathered(degrees, work, [held.layers[i] for i in layers], tables)
     of_one, passing = _activations(config, degrees, work, layers)
     activations = of_one * _in_flight(degrees, work, rank)
+    activations += _received(config, degrees, work, rank)
     loss = _loss(config, degrees, work) if last else 0.0
     step = _stepping(degrees, here)
     # a step's gradients are there from its first micro-batch on
     earlier = gradients if work.micro_batches > 1 else 0.0
-    at_loss = earlier + activations + loss
-    back_begins = max(earlier, FLOAT * tables.learning / shards) + activations + passing
-    back_ends = gradients + activations / len(layers) + passing
-    peak = max(gathered + max(at_loss, back_begins, back_ends), gradients + step)
+    of_tables = FLOAT * tables.learning / shards
+    peak = max(
+        forward + earlier + activations + loss,
+        backward + max(earlier, of_tables) + activations + passing,
+        backward + gradients + activations / len(layers) + passing,
+        at_end + gradients + _tables_end(config, degrees, work, held, tables),
+        gradients + step,
+    )
     return Memory(
         weights=weights,
         gradients=gradients,
         averages=averages,
-        gathered=gathered,
+        gathered=backward,
         activations=activations,
         loss=loss,
         step=step,
@@ -136,18 +141,24 @@ def _in_flight(degrees: Degrees, work: Workload, rank: int) -> float:
     return min(begun / work.chunks, work.micro_batches)
 
 
-def _gathered(degrees: Degrees, work: Workload, layers: list[Held], tables: Held) -> float:
-    """What FSDP2 has in one piece: two layers (one comes while one computes), the tables, and
-    gradients of one layer. Alone and in bf16: the copies that products are made with."""
-    narrow = work.dtype == "bfloat16"
-    if degrees.rows * degrees.context * degrees.tensor == 1:
-        return NARROW * sum(layer.weights for layer in layers) if narrow else 0.0
-    each = NARROW if narrow else FLOAT
-    return tables.weights * FLOAT + max(
-        _undivided(degrees, layer)
-        * (2 * each + (each + FLOAT) * layer.learning / layer.weights)
-        for layer in layers
-    )
+def _gathered(
+    degrees: Degrees, work: Workload, layers: list[Held], tables: Held
+) -> tuple[float, float, float]:
+    """What FSDP2 has in one piece at the loss, on the way back and at its end: the tables; a layer;
+    on the way back another that comes, and gradients of one. Alone and in bf16: the copies that
+    products are made with."""
+    each = NARROW if work.dtype == "bfloat16" else FLOAT
+    if not _sharded(degrees):
+        copies = NARROW * sum(layer.weights for layer in layers) if each == NARROW else 0.0
+        return copies, copies, copies
+    held = FLOAT * tables.weights
+    largest = max(layers, key=lambda layer: _undivided(degrees, layer))
+    whole, learning = _undivided(degrees, largest), largest.learning / largest.weights
+    return held + each * whole, held + (2 * each + (each + FLOAT) * learning) * whole, held
+
+
+def _sharded(degrees: Degrees) -> bool:
+    return degrees.rows * degrees.context * degrees.tensor > 1
 
 
 def _undivided(degrees: Degrees, layer: Held) -> float:
@@ -155,6 +166,32 @@ def _undivided(degrees: Degrees, layer: Held) -> float:
     if layer.experts:
         return layer.weights - layer.experts + layer.experts / degrees.expert
     return layer.weights / degrees.tensor
+
+
+def _tables_end(
+    config: ModelConfig, degrees: Degrees, work: Workload, held: Parts, tables: Held
+) -> float:
+    """Further copies of the tables' gradients when the way back ends at the embeddings.
+
+    Theirs is as large as the table. Tied, the head's waits for it, and both are added up to a
+    third. Sharded, all of it is there before it is divided, and once more to be sent.
+    """
+    embeddings, several = FLOAT * held.embeddings.learning, work.micro_batches > 1
+    if config.tie_word_embeddings:
+        return embeddings * (3 if several or _sharded(degrees) else 2)
+    if _sharded(degrees):
+        # of a single micro-batch the rank's share of them is not there yet
+        shards = degrees.data * degrees.context * degrees.tensor
+        return FLOAT * tables.learning * (2 if several else 2 - 1 / shards)
+    return embeddings if several and degrees.pipeline == 1 else 0.0
+
+
+def _received(config: ModelConfig, degrees: Degrees, work: Workload, rank: int) -> float:
+    """Room that PyTorch's stages keep for what each micro-batch's neighbours send, both ways."""
+    ends = (rank == 0) + (rank == degrees.pipeline - 1)
+    tokens = work.batch_size / degrees.rows * work.sequence_length / degrees.context
+    stream = FLOAT * config.hidden_size * tokens / degrees.tensor
+    return stream * work.micro_batches * (2 * work.chunks - ends)
 
 
 def _stepping(degrees: Degrees, here: Held) -> float:
