@@ -6,7 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codekiln.models.config import ModelConfig
-from codekiln.models.flops import training_flops
+from codekiln.models.flops import (
+    head_parameters,
+    matrix_parameters,
+    non_embedding_flops,
+    training_flops,
+)
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
 from codekiln.parallel.checks import Degrees
@@ -17,6 +22,7 @@ from codekiln.tokens.settings import TokensSettings
 from codekiln.training.batches import BatchSchedule
 from codekiln.training.build import batch_schedule, check_context, degrees_of
 from codekiln.training.hardware import GPU
+from codekiln.training.held import parts
 from codekiln.training.law import Suggestion, suggest
 from codekiln.training.memory import Memory, Workload, memory
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
@@ -104,7 +110,7 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         optimizer=recipe.table(OptimizerSettings).name,
         lora=recipe.table(LoraSettings),
     )
-    flops = training_flops(config, length)
+    flops = _flops(config, length, work.lora)
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
     speed = gpus * gpu.peak_flops * mfu * (1 - bubble) / flops
     batches = batch_schedule(recipe, length)
@@ -120,7 +126,20 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         tokens=tokens,
         tokens_per_second=speed,
         bubble=bubble,
-        law=suggest(flops * tokens) if tokens else None,
+        law=suggest(non_embedding_flops(config, length) * tokens) if tokens else None,
+    )
+
+
+def _flops(config: ModelConfig, length: int, lora: LoraSettings) -> float:
+    """Of a token: with additions in place of matrices, those get no gradient."""
+    if not lora.rank:
+        return training_flops(config, length)
+    learning = head_parameters(config) if lora.embeddings else 0
+    return training_flops(
+        config,
+        length,
+        frozen=matrix_parameters(config) - learning,
+        added=parts(config, lora, "adamw").all.added,
     )
 
 
