@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from codekiln.models.config import ModelConfig
@@ -38,6 +38,9 @@ class Estimate:
     Args:
         tokens: of the run; 0 where it is one pass over tokens that nobody has counted yet.
         bubble: share of a step in which a pipeline's rank waits.
+        checkpointing: whether each layer's input alone is kept.
+        otherwise: memory with the other kind of checkpointing.
+        learning: parameters that learn.
         law: what the scaling law says of the run's compute; None without a length.
     """
 
@@ -46,6 +49,9 @@ class Estimate:
     gpu: GPU
     mfu: float
     memory: Memory
+    checkpointing: bool
+    otherwise: Memory
+    learning: int
     flops_per_token: float
     tokens_per_step: int
     tokens: int
@@ -72,7 +78,10 @@ class Estimate:
             "ranks": self.degrees.ranks,
             "gpu": asdict(self.gpu),
             "mfu": self.mfu,
+            "learning_parameters": self.learning,
             "memory_bytes": self.memory.to_json(),
+            "checkpointing": self.checkpointing,
+            "otherwise_memory_bytes": self.otherwise.to_json(),
             "fits": self.fits,
             "flops_per_token": self.flops_per_token,
             "tokens_per_step": self.tokens_per_step,
@@ -110,7 +119,8 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         optimizer=recipe.table(OptimizerSettings).name,
         lora=recipe.table(LoraSettings),
     )
-    flops = _flops(config, length, work.lora)
+    whole = parts(config, work.lora, work.optimizer).all
+    flops = _flops(config, length, work.lora, whole.added)
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
     speed = gpus * gpu.peak_flops * mfu * (1 - bubble) / flops
     batches = batch_schedule(recipe, length)
@@ -121,6 +131,9 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         gpu=gpu,
         mfu=mfu,
         memory=memory(config, degrees, work),
+        checkpointing=work.checkpointing,
+        otherwise=memory(config, degrees, replace(work, checkpointing=not work.checkpointing)),
+        learning=whole.learning,
         flops_per_token=flops,
         tokens_per_step=training.batch_size * training.gradient_accumulation * length,
         tokens=tokens,
@@ -130,7 +143,7 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
     )
 
 
-def _flops(config: ModelConfig, length: int, lora: LoraSettings) -> float:
+def _flops(config: ModelConfig, length: int, lora: LoraSettings, added: int) -> float:
     """Of a token: with additions in place of matrices, those get no gradient."""
     if not lora.rank:
         return training_flops(config, length)
@@ -139,7 +152,7 @@ def _flops(config: ModelConfig, length: int, lora: LoraSettings) -> float:
         config,
         length,
         frozen=matrix_parameters(config) - learning,
-        added=parts(config, lora, "adamw").all.added,
+        added=added,
     )
 
 
