@@ -12,6 +12,7 @@ from codekiln.training.estimate import estimate
 from codekiln.training.hardware import gpu
 from codekiln.training.held import parts
 from codekiln.training.memory import Workload, memory
+from codekiln.training.settings import OptimizerSettings
 
 from .peaks import peak
 
@@ -74,9 +75,20 @@ def test_dividing_a_model_divides_its_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gpus"), [("deepseek-coder-33b.toml", 512), ("deepseek-coder-v2-236b.toml", 1024)]
+    ("name", "gpus", "sequences", "rate"),
+    [
+        ("deepseek-coder-6.7b", 128, 2304, 4.2e-4),  # V1, Table 2
+        ("deepseek-coder-33b", 512, 3840, 3.5e-4),
+        ("deepseek-coder-v2-lite", 64, 4608, 4.2e-4),  # DeepSeek-V2, appendix B and §3.1.2
+        ("deepseek-coder-v2-236b", 1024, 9216, 2.4e-4),
+    ],
 )
-def test_the_large_recipes_fit_their_meshes(name: str, gpus: int) -> None:
-    found = estimate(Recipe.load(RECIPES / name), gpus, gpu("h100"), 0.4)
+def test_the_large_recipes_fit_their_meshes(
+    name: str, gpus: int, sequences: int, rate: float
+) -> None:
+    recipe = Recipe.load(RECIPES / f"{name}.toml")
+    found = estimate(recipe, gpus, gpu("h100"), 0.4)
     assert found.fits, found.memory
     assert found.days > 1
+    assert found.tokens_per_step == sequences * 4096
+    assert recipe.table(OptimizerSettings).learning_rate == rate
