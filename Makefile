@@ -19,6 +19,11 @@ test: $(READY) tools
 oracles: $(READY) tools
 	CODEKILN_ORACLES=1 $(BIN)/python -m pytest -q -s -m oracle
 
+# All layouts of ranks, up to eight of them: minutes on two cores.
+.PHONY: layouts
+layouts: $(READY)
+	CODEKILN_ALL_LAYOUTS=1 $(BIN)/python -m pytest -q tests/multiprocess
+
 # Style, types, and which package may import which.
 check: $(READY)
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "instruct": "codekiln.corpus.conversations.settings:InstructSettings",
         "model": "codekiln.models.settings:ModelSettings",
         "lora": "codekiln.models.lora_settings:LoraSettings",
+        "experiment": "codekiln.cli.experiment.settings:ExperimentSettings",
         "optimizer": "codekiln.training.settings:OptimizerSettings",
         "parallel": "codekiln.parallel.settings:ParallelSettings",
         "training": "codekiln.training.settings:TrainingSettings",

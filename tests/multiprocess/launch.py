@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+ON_REQUEST = pytest.mark.skipif(
+    not os.environ.get("CODEKILN_ALL_LAYOUTS"), reason="takes minutes: make layouts"
+)
 
 
 def launch(

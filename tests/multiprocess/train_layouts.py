@@ -22,7 +22,7 @@ from codekiln.tokens.cursor import Cursor
 from codekiln.training.optim import build_optimizer
 from codekiln.training.settings import OptimizerSettings
 
-STEPS, ACCUMULATION, ROWS, LENGTH, VOCABULARY = 20, 4, 4, 32, 97
+STEPS, ACCUMULATION, ROWS, LENGTH, VOCABULARY = 20, 2, 4, 32, 97
 DEGREES = ("pipeline", "replicate", "data", "context", "tensor", "expert")
 SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,

@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "tokens": ("codekiln.cli.tokens:tokens", "Documents to token shards (FIM, packing)."),
     "train": ("codekiln.cli.train:train", "Train a model from a recipe; resume a run."),
+    "experiment": (
+        "codekiln.cli.experiment.command:experiment",
+        "Variants of a recipe, several seeds each, one table with intervals.",
+    ),
     "plan": ("codekiln.cli.plan:plan", "Memory, time and cost of a recipe, before it is run."),
     "eval": ("codekiln.cli.evaluate:evaluate", "Evaluate a model, or score completions."),
     "complete": ("codekiln.cli.complete:complete", "Fill in code at a place in a file."),

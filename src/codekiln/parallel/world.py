@@ -110,6 +110,7 @@ def joined(device: torch.device, *, timeout_minutes: float) -> Iterator[Ranks]:
     dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
     try:
         yield Ranks(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+        dist.barrier()  # who leaves early breaks off what others are still exchanging
     finally:
         dist.destroy_process_group()
 
