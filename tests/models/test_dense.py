@@ -7,7 +7,7 @@ from torch import Tensor
 
 from codekiln.models.dense import LlamaForCausalLM
 from codekiln.models.dense_config import LlamaConfig
-from codekiln.models.loss import cross_entropy
+from codekiln.models.loss import CHUNK_TOKENS, cross_entropy
 
 
 class GrowingCache:
@@ -224,11 +224,12 @@ def test_documents_by_mask_equal_documents_one_by_one() -> None:
     )
 
 
-def test_z_loss_joins_the_gradient_and_not_the_loss() -> None:
+@pytest.mark.parametrize("tokens", [40, 2 * CHUNK_TOKENS["cpu"] + 7])
+def test_z_loss_joins_the_gradient_and_not_the_loss(tokens: int) -> None:
     generator = torch.Generator().manual_seed(11)
-    hidden = torch.randn(40, 16, generator=generator, requires_grad=True)
+    hidden = torch.randn(tokens, 16, generator=generator, requires_grad=True)
     weight = torch.randn(97, 16, generator=generator, requires_grad=True)
-    targets = torch.randint(0, 97, (40,), generator=generator)
+    targets = torch.randint(0, 97, (tokens,), generator=generator)
     targets[::5] = -100
     loss = cross_entropy(hidden, weight, targets, torch.float32, z_loss=0.1)
     loss.backward()

@@ -116,6 +116,20 @@ def test_without_gradients_the_loss_is_the_same() -> None:
         )
 
 
+@pytest.mark.parametrize(("learns", "frozen"), [(0, 1), (1, 0)])
+def test_what_does_not_learn_gets_no_gradient(learns: int, frozen: int) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(10, 4, requires_grad=True), torch.randn(11, 4, requires_grad=True)]
+    targets = torch.randint(0, 11, (10,))
+    (wanted,) = torch.autograd.grad(
+        functional.cross_entropy(inputs[0] @ inputs[1].T, targets), inputs[learns]
+    )
+    inputs[frozen].requires_grad_(False)
+    cross_entropy(inputs[0], inputs[1], targets, torch.float32).backward()
+    torch.testing.assert_close(inputs[learns].grad, wanted, atol=1e-6, rtol=1e-5)
+    assert inputs[frozen].grad is None
+
+
 def test_only_ignored_targets_give_zero_and_no_nan() -> None:
     hidden, weight = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
     loss = cross_entropy(hidden, weight, torch.full((4,), -100), torch.float32)

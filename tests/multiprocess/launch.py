@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+ON_REQUEST = pytest.mark.skipif(
+    not os.environ.get("CODEKILN_ALL_LAYOUTS"), reason="takes minutes: make layouts"
+)
 
 
 def launch(
@@ -42,4 +47,5 @@ def start(ranks: int, script: Path, *arguments: str) -> "list[subprocess.Popen[b
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}

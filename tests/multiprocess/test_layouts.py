@@ -1,19 +1,15 @@
 """Every layout learns as one process does: losses, gradient norms and an evaluation."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .launch import launch
+from .launch import ON_REQUEST, launch
 
 Layout = dict[str, Any]
 SCRIPT = Path(__file__).parent / "train_layouts.py"
-ON_REQUEST = pytest.mark.skipif(
-    not os.environ.get("CODEKILN_ALL_LAYOUTS"), reason="takes minutes: make layouts"
-)
 KINDS = ("dense", "experts", "experts-batch")
 TWO: list[Layout] = [
     {"kind": "dense", "data": 2},
@@ -72,15 +68,21 @@ def test_losses_are_those_of_one_process(
 
 
 @ON_REQUEST
-def test_muon_and_additions_step_as_in_one_process(tmp_path: Path) -> None:
+def test_muon_additions_and_z_loss_step_as_in_one_process(tmp_path: Path) -> None:
     one, out = tmp_path / "one.json", tmp_path / "found.json"
     ways: list[Layout] = [
         {"kind": "dense", "optimizer": "muon"},
         {"kind": "experts", "optimizer": "muon"},
         {"kind": "dense", "lora": 4},
+        {"kind": "dense", "z_loss": 0.1},
     ]
     launch(1, SCRIPT, json.dumps(ways), str(one))
-    degrees: list[Layout] = [{"data": 2, "tensor": 2}, {"data": 4, "expert": 2}, {"data": 4}]
+    degrees: list[Layout] = [
+        {"data": 2, "tensor": 2},
+        {"data": 4, "expert": 2},
+        {"data": 4},
+        {"data": 2, "pipeline": 2},
+    ]
     layouts = [way | degree for way, degree in zip(ways, degrees, strict=True)]
     launch(4, SCRIPT, json.dumps(layouts), str(out))
     pairs = zip(json.loads(out.read_text()), json.loads(one.read_text()), strict=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from .launch import launch
+from .launch import ON_REQUEST, launch
 
 SCRIPT = Path(__file__).parent / "step_optimizers.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=ON_REQUEST)])
 def test_divided_weights_step_as_whole_ones(ranks: int, tmp_path: Path) -> None:
     """Fused AdamW on two meshes at once; Muon on matrices cut in two and on experts that are not;
     on 4 ranks some have nothing of a parameter."""

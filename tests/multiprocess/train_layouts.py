@@ -101,7 +101,8 @@ def rows_of(batch: Batch, meshes: Meshes) -> Batch:
 
 def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """20 steps of AdamW: each one's loss and gradient norm, and a last evaluation's nats."""
-    parallel = {k: v for k, v in layout.items() if k not in ("kind", "dtype", "optimizer", "lora")}
+    others = ("kind", "dtype", "optimizer", "lora", "z_loss")
+    parallel = {k: v for k, v in layout.items() if k not in others}
     degrees = Degrees(**{name: parallel.get(name, 1) for name in DEGREES})
     meshes = Meshes(ranks, degrees)
     shape = config(kind)
@@ -111,6 +112,7 @@ def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         meshes,
         ParallelSettings(**parallel),
         dtype=layout.get("dtype", "float32"),
+        z_loss=layout.get("z_loss", 0.0),
         lora=LoraSettings(rank=layout.get("lora", 0)),
     )
     name = layout.get("optimizer", "adamw")

@@ -62,6 +62,17 @@ def test_what_does_not_fit_is_named(
         _check(ranks, batch=changes, **degrees)
     assert got in caught.value.got
     assert wanted in caught.value.wanted
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("tensor", "remedy"),
+    [(3, "2 or 4, or another"), (8, "4, or another"), (5, "4, or another")],
+)
+def test_the_remedy_names_degrees_that_fit(tensor: int, remedy: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        _check(tensor, batch={"sequence_length": 120}, tensor=tensor)
+    assert caught.value.remedy.startswith(remedy)
 
 
 @pytest.mark.parametrize(

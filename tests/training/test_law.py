@@ -2,14 +2,14 @@
 
 import pytest
 
-from codekiln.models.flops import training_flops
+from codekiln.models.flops import non_embedding_flops
 from codekiln.models.settings import ModelSettings
 from codekiln.training.law import suggest
 
 
 def test_the_33b_models_rate_and_batch_are_the_laws() -> None:
     config = ModelSettings(preset="deepseek-coder-33b").config()
-    law = suggest(training_flops(config, 4096) * 1.8e12)
+    law = suggest(non_embedding_flops(config, 4096) * 1.8e12)
     assert law.learning_rate == pytest.approx(3.5e-4, rel=0.01)  # Table 2
     assert law.batch_tokens == pytest.approx(3840 * 4096, rel=0.05)
 

@@ -360,6 +360,36 @@ def test_a_run_with_stages_resumes_to_the_same_bits(run_folder: Path, stop_at: i
     assert len(state["cursor"]["earlier"]) == 2
 
 
+@pytest.mark.parametrize("stop_at", [2, 9])
+def test_muon_with_growing_batches_resumes_to_the_same_bits(run_folder: Path, stop_at: int) -> None:
+    """Stopped while batches grow (2 + 1 + 1 steps of 1, 2 and 3 micro-batches), and behind."""
+    recipe = override(
+        run_folder,
+        "optimizer.name=muon",
+        "optimizer.z_loss=1e-4",
+        f"optimizer.batch_warmup_tokens={6 * 2 * 32}",
+        "training.gradient_accumulation=4",
+        "training.batch_size=2",
+        "training.checkpoint_every=1",
+        "training.evaluate_every=1",
+    )
+    other = run_folder.parent / "other"
+    shutil.copytree(run_folder, other)
+    train(recipe, other)
+    tokens = [row["tokens"] for row in rows(other) if "loss_nats_per_token" in row]
+    sizes = [1, 1, 2, 3, *[4] * 8]
+    assert tokens == [sum(sizes[: step + 1]) * 2 * 32 for step in range(12)]
+
+    def stop(point: EvaluationPoint) -> None:
+        if point.step > stop_at:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(recipe, run_folder, callbacks=[stop])
+    train(recipe, run_folder, resume=True)
+    assert same_bits(weights(run_folder), weights(other))
+
+
 # refusing
 
 

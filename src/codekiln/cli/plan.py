@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ import click
 if TYPE_CHECKING:
     from codekiln.training.estimate import Estimate
 
-GB = 1e9
 HOURS = 24
+WHOLE = 100  # from here on a cost has no cents
 
 
 @click.command()
@@ -48,6 +49,7 @@ def plan(
     \b
     Example:
       codekiln plan recipes/deepseek-coder-33b.toml --gpus 512 --gpu h100
+      codekiln plan recipes/deepseek-coder-33b.toml --gpus 512 --set parallel.tensor=8
       codekiln plan recipes/pretrain-tiny.toml --gpu rtx-4090 --json
     """
     from codekiln.recipe import Recipe
@@ -73,27 +75,22 @@ def plan(
 
 
 def _rows(found: Estimate, gpus: int, price: float, rate: float) -> list[tuple[str, str]]:
-    from dataclasses import asdict
-
     from codekiln.log import human_count
 
-    memory, room = found.memory, found.gpu.memory_bytes
     degrees = ", ".join(f"{k} {v}" for k, v in asdict(found.degrees).items() if v > 1) or "one rank"
-    parts = ", ".join(
-        f"{name} {value / GB:.1f}" for name, value in asdict(memory).items() if name != "total"
-    )
-    speed = human_count(found.tokens_per_second)
     rows = [
         ("parameters", human_count(found.config.parameters)),
         ("of these met by a token", human_count(found.config.active_parameters)),
+        ("that learn", human_count(found.learning)),
         ("layout", degrees),
-        ("memory of a GPU", f"{memory.total / GB:.1f} of {room / GB:.0f} GB"),
-        ("of these (GB)", parts),
-        ("fits", "yes" if found.fits else "no: more ranks, a smaller micro-batch, checkpointing"),
+        *_memory_rows(found),
         ("FLOPs a token", human_count(found.flops_per_token)),
         ("step", f"{human_count(found.tokens_per_step)} tokens"),
         ("pipeline waits", f"{found.bubble:.1%}"),
-        ("speed", f"{speed} tokens/s at {found.mfu:.0%} of the peak"),
+        (
+            "speed",
+            f"{human_count(found.tokens_per_second)} tokens/s at {found.mfu:.0%} of the peak",
+        ),
     ]
     law = found.law
     if law is None:
@@ -103,8 +100,8 @@ def _rows(found: Estimate, gpus: int, price: float, rate: float) -> list[tuple[s
     return [
         *rows,
         ("tokens", human_count(found.tokens)),
-        ("time", f"{found.days:.1f} days"),
-        ("cost", f"{cost:,.0f} at {price:g} a GPU hour"),
+        ("time", _duration(found.days)),
+        ("cost", f"{cost:,.{0 if cost >= WHOLE else 2}f} at {price:g} a GPU hour"),
         ("learning rate", f"{rate:.2e}; by the law {law.learning_rate:.2e}"),
         (
             "batch",
@@ -117,3 +114,38 @@ def _rows(found: Estimate, gpus: int, price: float, rate: float) -> list[tuple[s
             f"{human_count(law.tokens)} tokens",
         ),
     ]
+
+
+def _memory_rows(found: Estimate) -> list[tuple[str, str]]:
+    """The peak and its parts, which do not all stand at once."""
+    memory, room = found.memory, found.gpu.memory_bytes
+    other = "without" if found.checkpointing else "with"
+    what = {
+        "weights": "weights, float32",
+        "gradients": "gradients, float32",
+        "averages": "optimiser's averages",
+        "gathered": "copies to compute with",
+        "activations": "activations",
+        "loss": "logits of a chunk, head",
+        "step": "optimiser's step",
+    }
+    parts = {name: value for part, name in what.items() if (value := getattr(memory, part))}
+    fits = "yes" if found.fits else "no: more ranks, a smaller micro-batch, checkpointing"
+    return [
+        ("memory of a GPU", f"{_size(memory.total)} of {_size(room)}"),
+        *((f"  {name}", _size(value)) for name, value in parts.items()),
+        (f"  {other} checkpointing", f"{_size(found.otherwise.total)} in all"),
+        ("fits", fits),
+    ]
+
+
+def _size(count: float) -> str:
+    from codekiln.log import human_count
+
+    return f"{human_count(count)}B"
+
+
+def _duration(days: float) -> str:
+    from codekiln.log import human_seconds
+
+    return f"{days:.1f} days" if days >= 1 else human_seconds(days * HOURS * 3600)

@@ -13,15 +13,36 @@ from codekiln.models.dense_config import LlamaConfig
 from codekiln.models.moe_config import DeepseekV2Config
 
 
-def training_flops(config: ModelConfig, sequence_length: int) -> float:
-    """Forward and backward, of one token in a sequence of so many."""
-    return 6.0 * matrix_parameters(config) + 6.0 * sequence_length * attention_width(config)
+def training_flops(
+    config: ModelConfig, sequence_length: int, *, frozen: int = 0, added: int = 0
+) -> float:
+    """Forward and backward, of one token in a sequence of so many.
+
+    Args:
+        config: the model's shape.
+        sequence_length: tokens.
+        frozen: parameters, of those in `matrix_parameters`, that do not learn: theirs is no
+            gradient, which a third of their products serve.
+        added: parameters of narrow additions beside matrices (LoRA).
+    """
+    matrices = 6.0 * (matrix_parameters(config) + added) - 2.0 * frozen
+    return matrices + 6.0 * sequence_length * attention_width(config)
 
 
 def matrix_parameters(config: ModelConfig) -> int:
     """Parameters of matrices that each token meets: layers and head; norms of layers left out."""
     norms = 2 * config.hidden_size * config.num_hidden_layers + config.hidden_size
     return config.active_parameters - norms
+
+
+def head_parameters(config: ModelConfig) -> int:
+    """Parameters of the head, tied or not."""
+    return config.vocab_size * config.hidden_size
+
+
+def non_embedding_flops(config: ModelConfig, sequence_length: int) -> float:
+    """`training_flops` without the head: the scale of a model in DeepSeek-LLM §3.2 (M)."""
+    return training_flops(config, sequence_length) - 6.0 * head_parameters(config)
 
 
 def attention_width(config: ModelConfig) -> int:

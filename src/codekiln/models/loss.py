@@ -39,7 +39,7 @@ def cross_entropy(
         if needs_grad:
             result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, dtype, z_loss)
             return result
-        return _forward(hidden, weight, targets, dtype, gradients=False)[0]
+        return _forward(hidden, weight, targets, dtype, gradients=(False, False))[0]
 
 
 @torch.no_grad()
@@ -71,16 +71,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         z_loss: float,
     ) -> Tensor:
         loss, grad_hidden, grad_weight = _forward(
-            hidden, weight, targets, dtype, z_loss, gradients=True
+            hidden, weight, targets, dtype, z_loss, gradients=ctx.needs_input_grad[:2]
         )
         ctx.save_for_backward(grad_hidden, grad_weight)
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        hidden, weight = (None if one is None else one * grad for one in ctx.saved_tensors)
+        return hidden, weight, None, None, None
 
 
 def _forward(
@@ -90,27 +90,30 @@ def _forward(
     dtype: torch.dtype,
     z_loss: float = 0.0,
     *,
-    gradients: bool,
+    gradients: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The loss, and the gradients of hidden and weight that are asked for."""
     tokens, rows = hidden.shape[0], CHUNK_TOKENS.get(hidden.device.type, 4096)
     narrow = weight.detach().to(dtype)
     kept = targets != IGNORED
     share = 1.0 / kept.sum().clamp(min=1).float()
     total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    grad_hidden = torch.empty_like(hidden) if gradients else None
-    grad_weight = torch.zeros_like(weight, dtype=torch.float32) if gradients else None
+    grad_hidden = torch.empty_like(hidden) if gradients[0] else None
+    grad_weight = torch.zeros_like(weight, dtype=torch.float32) if gradients[1] else None
     for start in range(0, tokens, rows):
         piece = slice(start, min(start + rows, tokens))
         inputs = hidden[piece].to(dtype)
         logits = product(inputs, narrow)
         scores = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
         total += functional.nll_loss(scores, targets[piece], ignore_index=IGNORED, reduction="sum")
-        if grad_hidden is not None and grad_weight is not None:
+        if any(gradients):
             log_sums = logits[:, :1].float() - scores[:, :1] if z_loss else None
             grad = _grad_logits(scores, targets[piece], kept[piece], share, log_sums, z_loss)
             grad_logits = grad.to(dtype)
-            grad_hidden[piece] = product(grad_logits, narrow.T)
-            _accumulate(grad_weight, grad_logits, inputs)
+            if grad_hidden is not None:
+                grad_hidden[piece] = product(grad_logits, narrow.T)
+            if grad_weight is not None:
+                _accumulate(grad_weight, grad_logits, inputs)
             del grad, grad_logits
         del logits, scores  # before the next chunk makes its own
     grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 from codekiln.errors import RecipeError
 from codekiln.models.config import ModelConfig
@@ -88,20 +89,30 @@ def _resolved(settings: ParallelSettings, ranks: int) -> Degrees:
     )
 
 
-def _divides(what: str, degree: int, amount: int, name: str) -> None:
+def _divides(what: str, degree: int, amount: int, name: str, *, others: int = 0) -> None:
+    """Refuse a degree that does not divide an amount; the remedy divides `others`, too."""
     if amount % degree:
         raise RecipeError(
             f"[parallel] {what}",
             got=str(degree),
             wanted=f"a divisor of {name}, which is {amount}",
+            remedy=f"{_nearest(degree, gcd(amount, others))}, or another {name}",
         )
 
 
+def _nearest(degree: int, amount: int) -> str:
+    """The divisors of an amount on both sides of a degree: "8 or 16"."""
+    divisors = [n for n in range(1, amount + 1) if amount % n == 0]
+    below = [n for n in divisors if n < degree][-1:]
+    above = [n for n in divisors if n > degree][:1]
+    return " or ".join(map(str, below + above))
+
+
 def _check_tensor(config: ModelConfig, tensor: int) -> None:
-    for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
-        amount = getattr(config, name, None)
-        if amount is not None:
-            _divides("tensor", tensor, amount, name)
+    names = ("num_attention_heads", "num_key_value_heads", "intermediate_size")
+    amounts = {name: getattr(config, name) for name in names}
+    for name, amount in amounts.items():
+        _divides("tensor", tensor, amount, name, others=gcd(*amounts.values()))
 
 
 def _check_experts(config: ModelConfig, degrees: Degrees) -> None:
@@ -112,6 +123,7 @@ def _check_experts(config: ModelConfig, degrees: Degrees) -> None:
             "[parallel] expert",
             got=str(degrees.expert),
             wanted="1: the model has no routed experts",
+            remedy="take the key out, or another model (codekiln list models)",
         )
     _divides("expert", degrees.expert, config.n_routed_experts, "n_routed_experts")
     tokens = degrees.data * degrees.context * degrees.tensor
@@ -131,6 +143,7 @@ def _check_pipeline(
             "[parallel] pipeline" + (" x pipeline_chunks" if interleaved else ""),
             got=str(stages),
             wanted=f"at most the model's {config.num_hidden_layers} layers",
+            remedy="fewer stages, and more of data or tensor in their place",
         )
     if config.tie_word_embeddings:
         raise RecipeError(
@@ -144,6 +157,8 @@ def _check_pipeline(
             "[parallel] pipeline",
             got=f"{pipeline} stages for {micro_batches} micro-batches",
             wanted="at least as many micro-batches (training.gradient_accumulation) as stages",
+            remedy=f"set training.gradient_accumulation to {pipeline} or more, and "
+            "training.batch_size lower by as much for the same step",
         )
     if interleaved:
         _divides("pipeline", pipeline, micro_batches, "training.gradient_accumulation")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from codekiln.models.config import ModelConfig
-from codekiln.models.flops import training_flops
+from codekiln.models.flops import (
+    head_parameters,
+    matrix_parameters,
+    non_embedding_flops,
+    training_flops,
+)
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.settings import ModelSettings
 from codekiln.parallel.checks import Degrees
 from codekiln.parallel.settings import ParallelSettings
@@ -16,6 +22,7 @@ from codekiln.tokens.settings import TokensSettings
 from codekiln.training.batches import BatchSchedule
 from codekiln.training.build import batch_schedule, check_context, degrees_of
 from codekiln.training.hardware import GPU
+from codekiln.training.held import parts
 from codekiln.training.law import Suggestion, suggest
 from codekiln.training.memory import Memory, Workload, memory
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
@@ -31,6 +38,9 @@ class Estimate:
     Args:
         tokens: of the run; 0 where it is one pass over tokens that nobody has counted yet.
         bubble: share of a step in which a pipeline's rank waits.
+        checkpointing: whether each layer's input alone is kept.
+        otherwise: memory with the other kind of checkpointing.
+        learning: parameters that learn.
         law: what the scaling law says of the run's compute; None without a length.
     """
 
@@ -39,6 +49,9 @@ class Estimate:
     gpu: GPU
     mfu: float
     memory: Memory
+    checkpointing: bool
+    otherwise: Memory
+    learning: int
     flops_per_token: float
     tokens_per_step: int
     tokens: int
@@ -65,7 +78,10 @@ class Estimate:
             "ranks": self.degrees.ranks,
             "gpu": asdict(self.gpu),
             "mfu": self.mfu,
+            "learning_parameters": self.learning,
             "memory_bytes": self.memory.to_json(),
+            "checkpointing": self.checkpointing,
+            "otherwise_memory_bytes": self.otherwise.to_json(),
             "fits": self.fits,
             "flops_per_token": self.flops_per_token,
             "tokens_per_step": self.tokens_per_step,
@@ -99,9 +115,12 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         micro_batches=training.gradient_accumulation,
         dtype="float32" if training.dtype == "float32" else "bfloat16",
         checkpointing=parallel.activation_checkpointing == "layer",
-        averages=1.0 if recipe.table(OptimizerSettings).name == "muon" else 2.0,
+        chunks=_chunks(parallel, degrees),
+        optimizer=recipe.table(OptimizerSettings).name,
+        lora=recipe.table(LoraSettings),
     )
-    flops = training_flops(config, length)
+    whole = parts(config, work.lora, work.optimizer).all
+    flops = _flops(config, length, work.lora, whole.added)
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
     speed = gpus * gpu.peak_flops * mfu * (1 - bubble) / flops
     batches = batch_schedule(recipe, length)
@@ -112,12 +131,28 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         gpu=gpu,
         mfu=mfu,
         memory=memory(config, degrees, work),
+        checkpointing=work.checkpointing,
+        otherwise=memory(config, degrees, replace(work, checkpointing=not work.checkpointing)),
+        learning=whole.learning,
         flops_per_token=flops,
         tokens_per_step=training.batch_size * training.gradient_accumulation * length,
         tokens=tokens,
         tokens_per_second=speed,
         bubble=bubble,
-        law=suggest(flops * tokens) if tokens else None,
+        law=suggest(non_embedding_flops(config, length) * tokens) if tokens else None,
+    )
+
+
+def _flops(config: ModelConfig, length: int, lora: LoraSettings, added: int) -> float:
+    """Of a token: with additions in place of matrices, those get no gradient."""
+    if not lora.rank:
+        return training_flops(config, length)
+    learning = head_parameters(config) if lora.embeddings else 0
+    return training_flops(
+        config,
+        length,
+        frozen=matrix_parameters(config) - learning,
+        added=added,
     )
 
 
@@ -140,6 +175,10 @@ def _tokens(
 
 def _bubble(parallel: ParallelSettings, degrees: Degrees, micro_batches: int) -> float:
     """Narayanan et al. 2021: (p - 1) / (v m) of the working time."""
-    chunks = parallel.pipeline_chunks if parallel.pipeline_schedule == "interleaved" else 1
-    idle = (degrees.pipeline - 1) / (chunks * micro_batches)
+    idle = (degrees.pipeline - 1) / (_chunks(parallel, degrees) * micro_batches)
     return idle / (1 + idle)
+
+
+def _chunks(parallel: ParallelSettings, degrees: Degrees) -> int:
+    interleaved = degrees.pipeline > 1 and parallel.pipeline_schedule == "interleaved"
+    return parallel.pipeline_chunks if interleaved else 1

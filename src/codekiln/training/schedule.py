@@ -16,6 +16,7 @@ from codekiln.training.batches import BatchSchedule
 from codekiln.training.settings import DecayShape, OptimizerSettings
 
 LARGEST_WARMUP_SHARE = 0.1
+ROUNDING = 1e-6  # of a step: 0.9 of 10 steps is 9 of them
 
 
 def warmup_steps(settings: OptimizerSettings, total_steps: float) -> int:
@@ -56,7 +57,7 @@ def factor(settings: OptimizerSettings, step: float, total_steps: float) -> floa
 
 
 def _three_stage(settings: OptimizerSettings, step: float, total_steps: float) -> float:
-    passed = sum(step >= round(border * total_steps) for border in settings.stage_borders)
+    passed = sum(step >= border * total_steps - ROUNDING for border in settings.stage_borders)
     return settings.stage_factor**passed
 
 
