@@ -137,7 +137,7 @@ def train(kind: str, layout: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         "norms": norms,
         "nats": nats,
         "whole": whole_nats(model, last),
-        "load": [] if load is None else sum(shares(load), []),
+        "load": [] if load is None else [one for row in shares(load) for one in row],
     }
 
 

@@ -102,6 +102,8 @@ def test_an_experiment_goes_on_and_prints_its_table(
     results = json.loads((tmp_path / "out" / RESULTS).read_text())
     assert results.keys() == {"half", "none"}
     assert results["half"].keys() == {"0", "1"}
+    assert results["half"]["0"]["fim_middle_bits_per_byte"] > 1
+    assert "fim_middle_bits_per_byte" not in results["none"]["0"]
     steps = (tmp_path / "out" / "half" / "seed-0" / "metrics.jsonl").read_text()
     main(["experiment", str(recipe), "--json"])  # nothing to do again
     again = capsys.readouterr().out

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RESULTS = "experiment.json"
 METRICS = {
     "bits_per_byte": "bits a byte, held-out text (less is better)",
+    "fim_middle_bits_per_byte": "bits a byte, middles of held-out files (less is better)",
     "exact_match": "lines infilled exactly",
     "edit_similarity": "edit similarity of infilled lines",
 }
@@ -98,9 +99,11 @@ def _run(recipe: Recipe, directory: Path, problems: int) -> dict[str, float]:
         seed=0,
     )
     rows = MetricsFile(directory / "metrics.jsonl").rows()
-    bits = [row["held_out_bits_per_byte"] for row in rows if "held_out_bits_per_byte" in row]
+    last = [row for row in rows if "held_out_bits_per_byte" in row][-1]
     found = {name: value for name, value in score.scores.items() if name in METRICS}
-    return {"bits_per_byte": bits[-1], **found}
+    if middle := last["held_out_by_kind"].get("fim_middle"):  # not without infilling (FIM rate 0)
+        found["fim_middle_bits_per_byte"] = middle["bits_per_byte"]
+    return {"bits_per_byte": last["held_out_bits_per_byte"], **found}
 
 
 def table(results: Mapping[str, Mapping[int, Mapping[str, float]]], title: str) -> Table:
@@ -111,14 +114,15 @@ def table(results: Mapping[str, Mapping[int, Mapping[str, float]]], title: str) 
     made = Table("measure", "variant", "mean", f"against {names[0]}", "resolved", title=title)
     for metric, described in METRICS.items():
         first = _values(results[names[0]], metric)
-        for name in names:
+        measured = [name for name in names if _values(results[name], metric)]
+        for name in measured:
             label = described if name == names[0] else ""
             made.add_row(label, name, *_cells(results[name], metric, first))
     return made
 
 
 def _values(runs: Mapping[int, Mapping[str, float]], metric: str) -> list[float]:
-    return [run[metric] for _, run in sorted(runs.items())]
+    return [run[metric] for _, run in sorted(runs.items()) if metric in run]
 
 
 def _cells(
