@@ -32,12 +32,14 @@ intermediate_size = 64
 num_hidden_layers = 1
 num_attention_heads = 2
 num_key_value_heads = 2
+[optimizer]
+learning_rate = 1e-2
 [training]
-steps = 4
+steps = 60
 batch_size = 2
 dtype = "float32"
 evaluate_tokens = 500
-evaluate_every = 2
+evaluate_every = 30
 [evaluation]
 benchmarks = ["infilling"]
 problems = 3
@@ -63,7 +65,7 @@ def test_infilling_is_scored_on_the_way(recipe: Path) -> None:
     run = recipe.parent / "run"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scored = [row for row in rows if "infilling_exact_match" in row]
-    assert [row["step"] for row in scored] == [0, 2, 4]
+    assert [row["step"] for row in scored] == [0, 30, 60]
     assert all(row["infilling_problems"] == 3 for row in scored)
     # as `codekiln eval` scores the model that the run left
     model = run / "model"
@@ -80,7 +82,7 @@ def test_infilling_is_scored_on_the_way(recipe: Path) -> None:
     texts = [
         [json.loads(line)["completion"] for line in path.read_text().splitlines()]
         for path in (
-            run / "evaluation" / "step-00000004" / "infilling.completions.jsonl",
+            run / "evaluation" / "step-00000060" / "infilling.completions.jsonl",
             recipe.parent / "after" / "infilling.completions.jsonl",
         )
     ]

@@ -63,7 +63,8 @@ def experiment(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_js
         for name, changes in settings.variants.items():
             directory = folder / name / f"seed-{seed}"
             varied = Recipe.load(recipe, [*overrides, *changes, f"run.seed={seed}"])
-            results[name][seed] = _run(varied, directory, settings.infilling_problems)
+            asked = folder / next(iter(results)) / f"seed-{seed}" / "corpus"
+            results[name][seed] = _run(varied, directory, asked, settings.infilling_problems)
             write_json(folder / RESULTS, results)
     if as_json:
         click.echo(json.dumps(results, indent=2))
@@ -73,8 +74,11 @@ def experiment(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_js
     Console().print(table(results, recipe.stem))
 
 
-def _run(recipe: Recipe, directory: Path, problems: int) -> dict[str, float]:
-    """One run from its corpus to its scores; what is done already is passed over."""
+def _run(recipe: Recipe, directory: Path, asked: Path, problems: int) -> dict[str, float]:
+    """One run from its corpus to its scores; what is done already is passed over.
+
+    Lines to infill are those of the first variant's corpus, so that all are asked the same.
+    """
     from codekiln.cli.corpus import build_for_run
     from codekiln.cli.tokenizer import train_for_run
     from codekiln.cli.tokens import pack_for_run
@@ -92,7 +96,7 @@ def _run(recipe: Recipe, directory: Path, problems: int) -> dict[str, float]:
     score = evaluate(
         Engine.load(model),
         "infilling",
-        directory / "corpus",
+        asked,
         directory / "evaluation",
         model=identity(model),
         limit=problems,
