@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "codekiln.cli.experiment.command:experiment",
         "Variants of a recipe, several seeds each, one table with intervals.",
     ),
+    "report": (
+        "codekiln.cli.report.command:report",
+        "A page about a run, or several runs held against each other.",
+    ),
     "plan": ("codekiln.cli.plan:plan", "Memory, time and cost of a recipe, before it is run."),
     "eval": ("codekiln.cli.evaluate:evaluate", "Evaluate a model, or score completions."),
     "complete": ("codekiln.cli.complete:complete", "Fill in code at a place in a file."),

@@ -68,7 +68,7 @@ def quickstart(
     if trained.status == "nothing to do" and had_report:
         logger.info("everything was done before: nothing to do")
     else:
-        write_report(out)
+        write_report([out])
     click.echo(_closing(out, score))
 
 

@@ -1,1 +1,1 @@
-"""The self-contained page about one run: what went in, how training went, what came out."""
+"""Self-contained pages: one run, what went in, how training went, what came out; or several."""

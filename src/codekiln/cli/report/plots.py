@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from typing import Any
 
 from codekiln.log import human_count
 
 # Colour-blind safe (Okabe and Ito); grey text reads on white and on near-black.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LINES = ("-", "--", ":")  # for more series than colours
 INK = "#808080"
 
 
@@ -33,9 +35,11 @@ def line_plot(
 
         figure = Figure(figsize=(6.4, 2.8), layout="constrained")
         axes = figure.subplots()
-        for colour, (name, (xs, ys)) in zip(COLOURS, series.items(), strict=False):
+        styles = cycle(product(LINES, COLOURS))
+        for (name, (xs, ys)), (line, colour) in zip(series.items(), styles, strict=False):
             marker = "o" if len(xs) < 15 else None
-            axes.plot(xs, ys, color=colour, label=name, linewidth=1.6, marker=marker, markersize=4)
+            looks: Any = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
+            axes.plot(xs, ys, label=name, linewidth=1.6, **looks)
         _style(axes, x, y, legend=len(series) > 1)
         page = io.StringIO()
         figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
