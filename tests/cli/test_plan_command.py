@@ -40,6 +40,17 @@ def test_time_and_cost_follow_from_operations() -> None:
     assert found["law"]["learning_rate"] == pytest.approx(3.5e-4, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "gpus"),
+    [("1.3b", 8), ("6.7b", 128), ("33b", 512), ("v2-lite", 64), ("v2-236b", 1024)],
+)
+def test_the_papers_models_fit_where_their_recipes_say(name: str, gpus: int) -> None:
+    recipe = RECIPES / f"deepseek-coder-{name}.toml"
+    found = values(recipe, "--gpus", str(gpus), "--gpu", "h100")
+    assert found["fits"]
+    assert found["tokens"] >= (6e12 if name.startswith("v2") else 1.8e12)
+
+
 def test_the_table_has_every_part() -> None:
     table = planned(LARGE, "--gpus", "512")
     for row in ("weights", "gradients", "averages", "activations", "logits", "FLOPs", "by the law"):
