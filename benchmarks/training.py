@@ -25,7 +25,7 @@ CHECKPOINT_STEPS = 20
 
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
-        loader = _loader(Path(name))
+        loader = shard_loader(Path(name))
         rows = [_against_peer(loader, dtype, Path(name)) for dtype in ("float32", "bfloat16")]
         return rows + _shares(loader, Path(name))
 
@@ -35,7 +35,7 @@ def _against_peer(loader: Any, dtype: str, folder: Path) -> Row:
 
     what = f"training loop 3.4M, {dtype}"
     note = f"batch {BATCH} x {LENGTH}, {torch.get_num_threads()} threads, one packed attention"
-    _, ours = _our_step(loader, dtype, folder, across_documents=True)
+    _, ours = our_step(loader, dtype, folder, across_documents=True)
     try:
         import transformers  # noqa: F401
     except ImportError:
@@ -61,7 +61,7 @@ def _shares(loader: Any, folder: Path) -> list[Row]:
     """The loader's and a checkpoint's time, in shares of a step of a real run's kind."""
     from codekiln.tokens.cursor import Cursor
 
-    stepper, step = _our_step(loader, "bfloat16", folder, across_documents=False)
+    stepper, step = our_step(loader, "bfloat16", folder, across_documents=False)
     load = paired(step, lambda: loader.batch(Cursor(index=BATCH)), rounds=9, warmup=2)
     return [
         Row(
@@ -135,7 +135,7 @@ def _checkpoints(stepper: Any, step: Callable[[], None], root: Path) -> list[Row
     ]
 
 
-def _loader(folder: Path) -> Any:
+def shard_loader(folder: Path) -> Any:
     import numpy as np
 
     from codekiln.tokens.loader import Loader
@@ -150,7 +150,7 @@ def _loader(folder: Path) -> Any:
     return Loader(shards, sequence_length=LENGTH, batch_size=BATCH, seed=0, restart_positions=False)
 
 
-def _our_step(
+def our_step(
     loader: Any, dtype: str, folder: Path, *, across_documents: bool
 ) -> tuple[Any, Callable[[], None]]:
     import torch
