@@ -19,8 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row
+from codekiln.log import MetricsFile
 
-PROBLEMS = 60
+PROBLEMS = 60  # of the recipe
+MIDDLES = "fim_middle"
+MEASURES = {
+    "bits per byte, held-out samples": "held_out_bits_per_byte",
+    "bits per byte, their files' middles": MIDDLES,
+    "single-line infilling, exact match": "infilling_exact_match",
+    "single-line infilling, edit similarity": "infilling_edit_similarity",
+}
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has it
 REPOSITORY = "networkx==3.6.1"
 RECIPE = Path(__file__).parents[1] / "recipes" / "continue-smollm2.toml"
@@ -35,9 +43,6 @@ def run() -> list[Row]:
 
 
 def _run(folder: Path) -> list[Row]:
-    from codekiln.recipe import Recipe
-    from codekiln.training.loop import train
-
     steps = os.environ.get("CODEKILN_CONTINUE_STEPS", "80")
     changes = [
         f"corpus.repositories={json.dumps([str(_repository(folder))])}",
@@ -47,52 +52,28 @@ def _run(folder: Path) -> list[Row]:
         f"run.directory={json.dumps(str(folder / 'run'))}",
     ]
     out = folder / "run"
-    for command in (("corpus", "build"), ("tokenizer", "train"), ("tokens", "pack")):
+    for command in (("corpus", "build"), ("tokenizer", "train"), ("tokens", "pack"), ("train",)):
         _codekiln(*command, str(RECIPE), *_sets(changes))
-    scores: list[dict[str, Any]] = []
-    recipe = Recipe.load(RECIPE, changes)
-    result = train(recipe, out, callbacks=[lambda point: scores.append(_measure(point))])
-    before, after = scores[0], scores[-1]
-    note = f"{result.tokens:,} tokens; before: "
-    return [
-        Row(
-            what=f"bits per byte, held-out samples of {REPOSITORY}",
-            ours=after["bits"],
-            unit="",
-            peer=before["bits"],
-            peer_name="before",
-            note=f"{note}{before['bits']:.3f}; less is better",
-        ),
-        *(
-            Row(
-                what=f"single-line infilling, {name}",
-                ours=after[name],
-                unit="",
-                note=f"{PROBLEMS} lines; before: {before[name]:.3f}",
-            )
-            for name in ("exact_match", "edit_similarity")
-        ),
+    rows = MetricsFile(out / "metrics.jsonl").rows()
+    points = [row for row in rows if "infilling_exact_match" in row]
+    return [_row(what, key, points) for what, key in MEASURES.items()]
+
+
+def _row(what: str, key: str, points: list[dict[str, Any]]) -> Row:
+    before, after = points[0], points[-1]
+    values = [
+        point["held_out_by_kind"]["fim_middle"]["bits_per_byte"] if key == MIDDLES else point[key]
+        for point in (before, after)
     ]
-
-
-def _measure(point: Any) -> dict[str, Any]:
-    from codekiln.evaluation.run import evaluate, identity
-    from codekiln.generation.engine import Engine
-    from codekiln.generation.style import PromptStyle
-    from codekiln.models.weights import save_model
-
-    model = point.directory / f"model-{point.step}"
-    style = PromptStyle.trained("psm", "scc").to_json()
-    save_model(point.model, point.directory / "tokenizer", model, style=style)
-    score = evaluate(
-        Engine.load(model),
-        "infilling",
-        point.directory / "corpus",
-        point.directory / f"evaluation-{point.step}",
-        model=identity(model),
-        limit=PROBLEMS,
+    count = f"{PROBLEMS} lines" if key.startswith("infilling") else "less is better"
+    return Row(
+        what=what,
+        ours=values[1],
+        unit="",
+        peer=values[0],
+        peer_name="before",
+        note=f"{after['tokens']:,} tokens; {count}",
     )
-    return {"bits": point.held_out.bits_per_byte, **score.scores}
 
 
 def _repository(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from codekiln.cli.plan import plan
 from codekiln.errors import RecipeError, UserError
+from codekiln.models.settings import ModelSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = RECIPES / "pretrain-tiny.toml"
@@ -49,6 +50,18 @@ def test_the_papers_models_fit_where_their_recipes_say(name: str, gpus: int) -> 
     found = values(recipe, "--gpus", str(gpus), "--gpu", "h100")
     assert found["fits"]
     assert found["tokens"] >= (6e12 if name.startswith("v2") else 1.8e12)
+
+
+@pytest.mark.parametrize("length", [32, 128])
+def test_v2_lite_is_extended_on_64_gpus(tmp_path: Path, length: int) -> None:
+    shape = ModelSettings(preset="deepseek-coder-v2-lite", rope_scaling={"factor": 1.0})
+    config = shape.config(vocab_size=102400).to_hf("bfloat16")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    recipe = RECIPES / f"extend-v2-lite-{length}k.toml"
+    found = values(recipe, "--gpus", "64", *overrides(model__from_pretrained=tmp_path))
+    assert found["fits"]
+    sequences = {32: 1152, 128: 288}[length]  # V2 §3.4
+    assert found["tokens_per_step"] == sequences * length * 1024
 
 
 def test_the_table_has_every_part() -> None:

@@ -28,6 +28,10 @@ SHORT = [
 ]  # fmt: skip
 TRAINING = {("quickstart",): SHORT, ("tokenizer", "train"): SHORT, ("tokens", "pack"): SHORT,
             ("train",): SHORT, ("corpus", "build"): []}  # fmt: skip
+FURTHER = [  # a run that goes on from a model has its shape and tokenizer
+    "--set", "training.steps=5", "--set", "training.max_minutes=0",
+    "--set", "training.evaluate_tokens=2000", "--set", "tokens.sequence_length=256",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,8 @@ def shortened(line: str) -> str:
     words = shlex.split(line)
     for start, extra in TRAINING.items():
         if tuple(words[1 : 1 + len(start)]) == start:
-            return line + " " + shlex.join(extra)
+            further = any(word.startswith("recipes/extend") for word in words)
+            return line + " " + shlex.join(FURTHER if further else extra)
     return line
 
 

@@ -5,7 +5,7 @@ the r-th and the r-th from the end (Llama 3 report §3.3.2). Keys and values of 
 gathered layer by layer: with grouped queries and with latents they are far narrower than the
 stream.
 
-Source: DeepSeek-Coder §3.6 needs 16K and V2 §3.3 128K tokens; how they were divided is open.
+Source: DeepSeek-Coder §3.6 needs 16K and V2 §3.4 128K tokens; how they were divided is open.
 """
 
 from __future__ import annotations
