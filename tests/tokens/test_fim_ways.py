@@ -22,6 +22,7 @@ from .conftest import make_document
 
 BODIES = st.lists(st.text(st.sampled_from("ab(): \n\té中🧑"), max_size=60), max_size=4)
 CONTEXT = {"fim_level": "context", "packing": "best_fit", "fim_cut": "token"}
+CHARACTERS = {**CONTEXT, "fim_cut": "character"}
 WAYS = [
     {},
     {"fim_order": "spm"},
@@ -33,6 +34,9 @@ WAYS = [
     {**CONTEXT, "sequence_length": 16},
     {**CONTEXT, "sequence_length": 7, "fim_order": "mixed"},
     {**CONTEXT, "sequence_length": 24, "fim_order": "msp"},
+    {**CHARACTERS, "sequence_length": 30},
+    {**CHARACTERS, "sequence_length": 16, "fim_order": "mixed"},
+    {**CHARACTERS, "sequence_length": 50, "fim_order": "msp"},
 ]
 PYTHON = """import os
 
@@ -126,10 +130,11 @@ def test_cuts_between_tokens_change_no_token(tokenizer, bodies, seed):
     length=st.integers(1, 60),
     order=st.sampled_from(["psm", "mixed", "msp"]),
     seed=st.integers(0, 99),
+    way=st.sampled_from([CONTEXT, CHARACTERS]),
 )
-@settings(max_examples=80, deadline=None)
-def test_no_sequence_cuts_a_layout_of_its_context(tokenizer, bodies, length, order, seed):
-    chosen = TokensSettings(fim_rate=0.9, sequence_length=length, fim_order=order, **CONTEXT)
+@settings(max_examples=120, deadline=None)
+def test_no_sequence_cuts_a_layout_of_its_context(tokenizer, bodies, length, order, seed, way):
+    chosen = TokensSettings(fim_rate=0.9, sequence_length=length, fim_order=order, **way)
     encoded = encode_document(make_document("r", bodies), tokenizer, chosen, seed=seed)
     starts = np.array([0, len(encoded.ids)])
     layout = lay_out("best_fit", starts, length)
@@ -138,16 +143,49 @@ def test_no_sequence_cuts_a_layout_of_its_context(tokenizer, bodies, length, ord
         assert any(start <= begin and end <= start + size for start, size in pieces)
 
 
-def test_contexts_are_mostly_rearranged_and_pieces_have_chances_of_their_own(tokenizer):
+def test_contexts_are_cut_inside_tokens_where_a_cursor_stands(tokenizer):
+    """Of cuts at characters as many lie inside tokens as characters do; of the others none."""
+    document = make_document("r", [PYTHON * 60])
+    inside = {}
+    for way in (CONTEXT, CHARACTERS):
+        chosen = TokensSettings(fim_rate=1.0, sequence_length=128, **(way))
+        encoded = encode_document(document, tokenizer, chosen, seed=1)
+        inside[way["fim_cut"]] = _cuts_inside_tokens(encoded, document, tokenizer)
+    borders = len(tokenizer.encode(document.text)) / len(document.text)
+    assert inside["token"] == 0
+    assert inside["character"] == pytest.approx(1 - borders, abs=0.12)
+
+
+def _cuts_inside_tokens(encoded, document, tokenizer):
+    """Share of the middles' first places that are inside a token of the text's own encoding."""
+    text, special = document.text, tokenizer.special
+    ends = np.cumsum([len(tokenizer.token_bytes(i)) for i in tokenizer.encode(text)]).tolist()
+    borders, at, inside = {0, *ends}, 0, []
+    ids = encoded.ids.tolist()
+    place = 1
+    for begin, _, end in encoded.layouts.tolist():
+        at += len(tokenizer.decode_bytes(ids[place:begin]))
+        hole = ids.index(special.fim_hole, begin)
+        inside.append(at + len(tokenizer.decode_bytes(ids[begin:hole])) not in borders)
+        at += len(tokenizer.decode_bytes(ids[begin:end]))
+        place = end
+    assert len(inside) > 30
+    return sum(inside) / len(inside)
+
+
+@pytest.mark.parametrize("way", [CONTEXT, CHARACTERS], ids=["token", "character"])
+def test_contexts_are_mostly_rearranged_and_pieces_have_chances_of_their_own(tokenizer, way):
     document = make_document("r", [PYTHON * 40])
-    half = TokensSettings(fim_rate=0.5, sequence_length=64, **CONTEXT)
+    half = TokensSettings(fim_rate=0.5, sequence_length=64, **way)
     encoded = encode_document(document, tokenizer, half, seed=1)
     contexts = len(encoded.ids) / 64
     assert 0.3 * contexts < len(encoded.layouts) < 0.7 * contexts
     assert encoded.account.fim_files == 1
     whole = half.model_copy(update={"fim_rate": 1.0})
     encoded = encode_document(document, tokenizer, whole, seed=1)
-    assert encoded.account.fim_tokens > 0.97 * (len(encoded.ids) - encoded.account.control_tokens)
+    share = encoded.account.fim_tokens / (len(encoded.ids) - encoded.account.control_tokens)
+    assert share > (0.97 if way is CONTEXT else 0.9)  # room for what the cuts cost
+    assert encoded.account.fim_short <= 1
 
 
 def test_masked_spans_are_one_to_the_most_each_alike(tokenizer):
@@ -306,7 +344,8 @@ def test_headers_of_a_tokenizer_that_adds_a_space(tokenizer):
         ({"fim_schedule": [[0.0, 0.5], [0.0, 0.6]]}, "must rise"),
         ({"fim_schedule": [[0.0, 0.5], [1.0, 0.6]]}, "below 1.0"),
         ({"fim_schedule": [[0.0, 1.5]]}, "less than or equal to 1"),
-        ({"fim_level": "context"}, 'needs fim_cut = "token"'),
+        ({"fim_level": "context", "fim_cut": "syntax"}, "a piece of a file is no file"),
+        ({"fim_level": "context"}, 'needs packing = "best_fit"'),
         ({"fim_level": "context", "fim_cut": "token"}, 'needs packing = "best_fit"'),
         ({"msp_spans": 0}, "greater than or equal to 1"),
         ({"fim_order": "smp"}, "psm"),

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 
 from codekiln.tokenizer.tokenizer import Tokenizer
-from codekiln.tokens.contexts import lay_out_pieces
+from codekiln.tokens.contexts import CharacterCuts, PieceCuts, TokenCuts, lay_out_pieces
 from codekiln.tokens.cuts import SyntaxCutter, TokenBorders, cut_by_syntax
 from codekiln.tokens.fim import Draw, split, stage_of
 from codekiln.tokens.plan import FilePlan, plan
@@ -83,7 +83,7 @@ class _Encoder:
         self._tokenizer, self._settings, self._seed = tokenizer, settings, seed
         self._cutter = cutter
         self._starts = [start for start, _ in settings.stages]
-        between_tokens = settings.fim_cut == "token"
+        between_tokens = settings.fim_cut == "token" or settings.fim_level == "context"
         self._borders = TokenBorders(tokenizer) if between_tokens else None
 
     def encode(self, group: Sequence[Document]) -> Iterator[Encoded]:
@@ -126,8 +126,7 @@ class _Encoder:
         if self._settings.fim_level == "context" and file.infillable:
             pieces, short = lay_out_pieces(
                 assembly,
-                ids[0],
-                self._header(file, ids[0]),
+                self._cuts(file, ids[0]),
                 self._settings,
                 self._settings.stages[stage][1],
                 lambda piece: Draw.of(self._seed, document_id, number, piece),
@@ -151,6 +150,12 @@ class _Encoder:
         kept, masked = split(ids, tuple((header + start, header + end) for start, end in spans))
         assembly.add_layout(kept, masked, file.layout)
         return Account(fim_files=1)
+
+    def _cuts(self, file: FilePlan, ids: Ids) -> PieceCuts:
+        tokens = TokenCuts(ids, self._header(file, ids))
+        if self._settings.fim_cut == "token":
+            return tokens
+        return CharacterCuts(tokens, self._tokenizer, _utf8_bytes(file.text[: file.body]))
 
     def _header(self, file: FilePlan, ids: Ids) -> int:
         assert self._borders is not None

@@ -64,10 +64,10 @@ class FimSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _contexts_are_cut_at_tokens(self) -> Self:
-        if self.fim_level == "context" and self.fim_cut != "token":
+    def _contexts_have_no_syntax(self) -> Self:
+        if self.fim_level == "context" and self.fim_cut == "syntax":
             raise ValueError(
-                f'fim_level = "context" needs fim_cut = "token", not "{self.fim_cut}": '
-                "a piece that is encoded again may no longer fit"
+                'fim_level = "context" needs fim_cut = "character" or "token", not "syntax": '
+                "a piece of a file is no file"
             )
         return self
