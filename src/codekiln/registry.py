@@ -65,6 +65,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "humaneval": "codekiln.evaluation.humaneval:HumanEval",
         "humanevalpack": "codekiln.evaluation.humaneval:HumanEvalPack",
         "infilling": "codekiln.evaluation.infilling:SingleLineInfilling",
+        "fim-single-line": "codekiln.evaluation.fim_single_line:FimSingleLine",
+        "humaneval-infilling-single-line": "codekiln.evaluation.humaneval_infilling:SingleLine",
+        "humaneval-infilling-multi-line": "codekiln.evaluation.humaneval_infilling:MultiLine",
+        "humaneval-infilling-random-span": "codekiln.evaluation.humaneval_infilling:RandomSpan",
+        "humaneval-infilling-random-span-light": (
+            "codekiln.evaluation.humaneval_infilling:RandomSpanLight"
+        ),
+        "mbpp": "codekiln.evaluation.mbpp:MBPP",
     },
 }
 

@@ -89,6 +89,7 @@ class Problem:
     suffix: str = ""
     mode: Mode = "complete"
     tests: str = ""
+    setup: str = ""
     stop: tuple[str, ...] = ()
     entry_point: str = ""
     reference: str = ""

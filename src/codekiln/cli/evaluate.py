@@ -37,6 +37,12 @@ class ModelCommand(click.Command):
 def _shared(command: _Decorated) -> _Decorated:
     """Options of both commands."""
     options = (
+        click.option(
+            "--profile",
+            type=click.Choice(["strict", "paper"]),
+            help="By what the problems mean, or by the published rules with their quirks, where "
+            "the two differ. [default: strict]",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, no table."),
         click.option(
             "--unsafe",
@@ -91,6 +97,7 @@ def model_command(
     out: Path | None,
     seed: int,
     order: Any,
+    profile: Any,
     unsafe: bool,
     as_json: bool,
 ) -> None:
@@ -110,7 +117,7 @@ def model_command(
 
     folder = find_model(model)
     data = data or _data_folder(model, folder)
-    loaded = [load(name, data, limit=limit, seed=seed) for name in benchmarks]
+    loaded = [load(name, data, limit=limit, seed=seed, profile=profile) for name in benchmarks]
     engine = Engine.load(folder)  # after the data, so that what is missing shows at once
     known, target = identity(folder), out or _results_folder(model, folder)
     results = [
@@ -158,6 +165,7 @@ def score(
     data: Path,
     partial: bool,
     workers: int | None,
+    profile: Any,
     unsafe: bool,
     as_json: bool,
 ) -> None:
@@ -167,12 +175,12 @@ def score(
     Example:
       codekiln eval score humaneval --completions mine.jsonl --data ~/data/humaneval
     """
-    from codekiln import registry
     from codekiln.errors import BenchmarkError
     from codekiln.evaluation.completions import read_completions
+    from codekiln.evaluation.profiles import make
     from codekiln.evaluation.score import score as score_samples
 
-    kind = registry.load("benchmarks", benchmark)()
+    kind = make(benchmark, profile)
     if not hasattr(kind, "program"):
         raise BenchmarkError(
             benchmark,

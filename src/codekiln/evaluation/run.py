@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from codekiln import registry
 from codekiln.evaluation.generate import Ask, Engine, complete
+from codekiln.evaluation.profiles import Profile, make
 from codekiln.evaluation.score import Score
 from codekiln.generation.infill import Prompt
 from codekiln.generation.sample import Sampling
@@ -48,7 +48,12 @@ class Benchmark(Protocol):
 
 
 def load(
-    name: str, data: Path, *, limit: int | None = None, seed: int = 0
+    name: str,
+    data: Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    profile: Profile | None = None,
 ) -> tuple[Benchmark, list[Any]]:
     """A benchmark of the registry with its problems.
 
@@ -57,12 +62,13 @@ def load(
         data: the benchmark's folder; for `infilling` a corpus or run folder.
         limit: only so many problems.
         seed: draws the lines of `infilling`.
+        profile: by which rules; None: strict ones.
 
     Raises:
-        UserError: no such benchmark.
+        UserError: no such benchmark, or it has no such rules.
         BenchmarkError: data that are missing or malformed.
     """
-    benchmark: Benchmark = registry.load("benchmarks", name)()
+    benchmark: Benchmark = make(name, profile)
     return benchmark, benchmark.load(data, limit=limit, seed=seed)
 
 
