@@ -73,6 +73,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
             "codekiln.evaluation.humaneval_infilling:RandomSpanLight"
         ),
         "mbpp": "codekiln.evaluation.mbpp:MBPP",
+        "humaneval-plus": "codekiln.evaluation.plus:HumanEvalPlus",
+        "mbpp-plus": "codekiln.evaluation.plus:MBPPPlus",
     },
 }
 

@@ -15,8 +15,9 @@ from codekiln.models.moe_config import DeepseekV2Config
 from codekiln.models.settings import ModelSettings
 from codekiln.models.weights import save_model
 from codekiln.recipe import Recipe
+from codekiln.tokenizer.tokenizer import Tokenizer
 from codekiln.training.inputs import check_stage
-from codekiln.training.start import starting_weights, weights_fingerprint
+from codekiln.training.start import known_ids, starting_weights, weights_fingerprint
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -64,6 +65,24 @@ def test_added_tokens_begin_near_the_mean(tied: bool, tmp_path: Path) -> None:
         added, spread = value[97:] - parameter.mean(0), parameter.std(0)
         assert (added.abs() < 0.5 * spread).all()
         assert len({tuple(row.tolist()) for row in added}) == 4
+
+
+def test_rows_that_were_padding_are_no_tokens(tmp_path: Path) -> None:
+    model = build_model(DENSE, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.lm_head.weight[90:] = 100.0  # never trained
+    save_model(model, None, tmp_path / "model")
+    read = starting_weights(DENSE, tmp_path / "model", seed=0, known=90)
+    value = read("lm_head.weight", torch.Size((97, 32)))
+    assert torch.equal(value[:90], model.lm_head.weight[:90])
+    assert value[90:].abs().max() < 1.0
+
+
+def test_only_added_tokens_are_new(tmp_path: Path, tiny_tokenizer: Tokenizer) -> None:
+    tiny_tokenizer.save(tmp_path)
+    assert known_ids(tmp_path, tiny_tokenizer) is None
+    more = tiny_tokenizer.with_controls(("<|more|>",))
+    assert known_ids(tmp_path, more) == tiny_tokenizer.vocab_size
 
 
 def test_without_a_model_all_are_drawn() -> None:

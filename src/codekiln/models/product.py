@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
 from torch.nn import functional
 
 # below this oneDNN's preparation of the weight costs more than it gains
@@ -24,8 +25,8 @@ FEWEST_ROWS = 64
 
 def local(weight: Tensor) -> Tensor:
     """This rank's part of a weight that lies on several, or the weight."""
-    to_local = getattr(weight, "to_local", None)
-    return weight if to_local is None else to_local()
+    # by its type: the compiler does not see the methods of what lies in a DTensor
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 def product(inputs: Tensor, weight: Tensor) -> Tensor:

@@ -166,8 +166,11 @@ class ParallelModel:
         return summed[sparse]
 
     def whole(self) -> CausalLM | None:
-        """The model in one piece, on rank 0; None on the others. It may be training's own, unless
-        it has additions, which are part of its matrices then."""
+        """The model in one piece, on rank 0; None on the others.
+
+        Alone it may be training's own, unless it has additions, which are part of its matrices
+        then. Of several ranks it is gathered on the CPU: no GPU holds all of it.
+        """
         ranks = self.meshes.ranks
         if ranks.alone:
             model = self.shares[0].model
@@ -187,7 +190,7 @@ class ParallelModel:
                 dist.broadcast(value, src=owners[name])
             if ranks.first:
                 path, _, attribute = name.rpartition(".")
-                kept = nn.Parameter(value.clone())
+                kept = nn.Parameter(value.to("cpu", copy=True))
                 setattr(model.get_submodule(path), attribute, kept)
         model.tie_weights()
         return merge(model) if ranks.first else None

@@ -34,13 +34,23 @@ from codekiln.parallel.checks import Degrees
 AXES = ("pipeline", "replicate", "data", "context", "tensor")
 
 
+PATIENCE = timedelta(days=7)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """Who this process is among `size`; alone, it needs no process group."""
+    """Who this process is among `size`; alone, it needs no process group.
+
+    Args:
+        timeout: how long a rank waits for the others in an exchange.
+        patient: a group of all that waits for much longer; None alone.
+    """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    timeout: timedelta = timedelta(minutes=10)
+    patient: ProcessGroup | None = None
 
     @property
     def alone(self) -> bool:
@@ -88,6 +98,14 @@ class Ranks:
         if not self.alone:
             dist.barrier()
 
+    def wait_for_first(self) -> None:
+        """Until rank 0 has done what it does alone, however long that takes; if it dies, no more.
+
+        To be called by every rank, by rank 0 when it has done.
+        """
+        if not self.alone:
+            dist.barrier(group=self.patient)
+
 
 ALONE = Ranks()
 
@@ -107,9 +125,16 @@ def joined(device: torch.device, *, timeout_minutes: float) -> Iterator[Ranks]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
+    timeout = timedelta(minutes=timeout_minutes)
+    dist.init_process_group(backend, timeout=timeout)
     try:
-        yield Ranks(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+        yield Ranks(
+            rank=dist.get_rank(),
+            size=dist.get_world_size(),
+            device=device,
+            timeout=timeout,
+            patient=dist.new_group(backend="gloo", timeout=PATIENCE),
+        )
         dist.barrier()  # who leaves early breaks off what others are still exchanging
     finally:
         dist.destroy_process_group()

@@ -28,7 +28,7 @@ from codekiln.training.inputs import Inputs
 from codekiln.training.optim import build_optimizer
 from codekiln.training.plan import Plan, Timing, decide
 from codekiln.training.settings import OptimizerSettings, TrainingSettings
-from codekiln.training.start import starting_weights
+from codekiln.training.start import known_ids, starting_weights
 from codekiln.training.step import Stepper, measure
 
 
@@ -114,10 +114,11 @@ def new_stepper(recipe: Recipe, inputs: Inputs, meshes: Meshes, dtype: str) -> S
     seed = recipe.table(RunSettings).seed
     model_settings = recipe.table(ModelSettings)
     source = model_settings.source() if model_settings.from_pretrained else None
+    known = known_ids(source, inputs.tokenizer) if source else None
     settings, optimizer = recipe.table(TrainingSettings), recipe.table(OptimizerSettings)
     model = ParallelModel(
         config,
-        first_adapters(starting_weights(config, source, seed), seed),
+        first_adapters(starting_weights(config, source, seed, known=known), seed),
         meshes,
         recipe.table(ParallelSettings),
         dtype=dtype,

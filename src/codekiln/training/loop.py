@@ -410,12 +410,12 @@ class _Run:
                 total_steps=self.plan.total_steps,
                 tokens=self.state.tokens,
                 directory=self.directory,
-                model=model.eval(),
+                model=model.to(self.ranks.device).eval(),
                 held_out=self.held_out,
             )
             for callback in self.callbacks:
                 row |= callback(point) or {}
-        self.ranks.wait()
+        self.ranks.wait_for_first()
         return row
 
     def _style(self) -> dict[str, str]:
@@ -427,7 +427,7 @@ class _Run:
         model = self.stepper.model.whole()
         if model is not None:
             save_model(model, self.directory / "tokenizer", folder, style=self._style())
-        self.ranks.wait()
+        self.ranks.wait_for_first()
 
     def _save(self) -> None:
         started = time.perf_counter()

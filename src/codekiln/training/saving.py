@@ -43,7 +43,7 @@ class Saver:
         self._root, self._ranks = root, ranks
         self._keep, self._keep_every = keep, keep_every
         # the thread's exchanges must not mix with those of training
-        self._group = None if ranks.alone else dist.new_group(backend="gloo")
+        self._group = None if ranks.alone else dist.new_group(backend="gloo", timeout=ranks.timeout)
         cuda = ranks.device.type == "cuda"
         self._stager = DefaultStager(StagingOptions(cuda, False, False, cuda))
         self._thread: threading.Thread | None = None

@@ -18,17 +18,22 @@ from codekiln.models.causal import Part, build_model, first_weights
 from codekiln.models.config import ModelConfig
 from codekiln.models.folder import EMBEDDINGS, HEAD, ModelFolder, open_folder
 from codekiln.storage import fingerprint, fingerprint_file
+from codekiln.tokenizer.tokenizer import Tokenizer
 
 Weights = Callable[[str, torch.Size], Tensor]
 SPREAD = 0.1  # share of the rows' own standard deviation
 
 
-def starting_weights(config: ModelConfig, source: Path | None, seed: int) -> Weights:
+def starting_weights(
+    config: ModelConfig, source: Path | None, seed: int, *, known: int | None = None
+) -> Weights:
     """(name, shape) -> the whole first value of a parameter, fp32 on the CPU.
 
     Args:
         config: of the model to be trained; its vocabulary may be larger than the source's.
         source: a Hugging Face folder, or a run's folder; None: all weights are drawn.
+        known: ids that the source learnt, where tokens were added behind them: rows from there on
+            are new, those too that the source has as padding; None: all of the source's.
 
     Raises:
         CheckpointError: a source that is no whole model.
@@ -42,6 +47,8 @@ def starting_weights(config: ModelConfig, source: Path | None, seed: int) -> Wei
 
     def read(name: str, shape: torch.Size) -> Tensor:
         value = _read(folder, parts[name])
+        if name in (EMBEDDINGS, HEAD):
+            value = value[:known]
         if name in (EMBEDDINGS, HEAD) and len(value) < shape[0]:
             noise = drawn(name, torch.Size((shape[0] - len(value), shape[1])))
             spread = SPREAD * value.std(0) / config.initializer_range
@@ -49,6 +56,16 @@ def starting_weights(config: ModelConfig, source: Path | None, seed: int) -> Wei
         return value
 
     return read
+
+
+def known_ids(source: Path, tokenizer: Tokenizer) -> int | None:
+    """`known` of `starting_weights` for a run's tokenizer; None where no tokens were added.
+
+    Raises:
+        TokenizerError: the source's tokenizer is damaged or missing.
+    """
+    known = Tokenizer.load(source).vocab_size
+    return known if known < tokenizer.vocab_size else None
 
 
 def weights_fingerprint(source: Path) -> str:

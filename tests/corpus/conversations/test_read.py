@@ -54,6 +54,11 @@ def test_rows_that_do_not_serve_are_counted_with_their_lines(tmp_path: Path) -> 
     assert "2 rows dropped: not JSON (lines 2, 13)" in findings.lines()
 
 
+def test_brackets_by_the_thousand_are_no_crash(tmp_path: Path) -> None:
+    lines = [json.dumps(GOOD[0]), "[" * 100_000]
+    assert inspect(write(tmp_path / "a.jsonl", lines)).dropped["not JSON"] == [2]
+
+
 def test_a_file_without_any_conversation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"1 rows dropped: not JSON \(lines 1\)"):
         inspect(write(tmp_path / "a.jsonl", ["nothing"]))

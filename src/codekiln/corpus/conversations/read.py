@@ -108,7 +108,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Messages | str]]:
 def _messages(line: bytes) -> Messages | str:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # of brackets by the thousand
         return "not JSON"
     if not isinstance(row, dict):
         return "not a JSON object"
