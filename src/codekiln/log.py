@@ -45,9 +45,10 @@ def quiet_unless(speaks: bool) -> Iterator[None]:
 
 def human_count(value: float) -> str:
     """A number for people: 950, 12.3k, 4.56M, 7.89G, 1.8T."""
+    rounded = float(f"{value:.3g}")  # first: 999.6k are 1M
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
+        if abs(rounded) >= limit:
+            return f"{rounded / limit:.3g}{unit}"
     return f"{value:.3g}" if value % 1 else f"{value:.0f}"
 
 

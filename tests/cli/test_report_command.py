@@ -1,7 +1,7 @@
 """`codekiln report`: pages of made-up runs, read back as HTML."""
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -111,7 +111,7 @@ def test_one_run_is_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_says_so(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", [step(1), step(2)])
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "plan.json").write_text(json.dumps({"total_steps": 8}))
+    (folder / "checkpoints" / "plan.json").write_text(json.dumps({"plan": {"total_steps": 8}}))
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "tok')  # being written
     page, text = made(folder)
@@ -157,7 +157,8 @@ def test_long_curves_are_thinned_by_means() -> None:
     run = Run(name="run", rows=rows)
     (loss, *_) = figures([run])
     assert loss.title == "Loss on the training batches"
-    assert loss.svg.count("<use") < POINTS  # ticks alone, no marks
+    longest = max(re.findall(r' d="([^"]*)"', loss.svg), key=len)
+    assert longest.count("L") < POINTS
     assert dict(summary([run]))["loss, nats a token, last tenth"] == [
         f"{sum(range(542, 602)) / 60:.4f}"
     ]
@@ -166,5 +167,24 @@ def test_long_curves_are_thinned_by_means() -> None:
 def test_what_is_not_finite_has_no_point() -> None:
     run = Run(name="run", rows=[step(1), step(2, loss_nats_per_token=None), step(3)])
     assert run.curve("loss_nats_per_token") == ([100, 300], [8.0, 8.0 / 3])
-    assert differing([run, run]) == []
-    assert not math.isnan(run.curve("gradient_norm")[1][0])
+    one = Run(name="one", rows=[], settings={"run.seed": 1, "run.stage": "pretrain"})
+    two = Run(name="two", rows=[], settings={"run.seed": 2, "run.stage": "pretrain"})
+    assert differing([one, two]) == [("run.seed", ["1", "2"])]
+
+
+def test_rows_now_and_then_stand_for_the_steps_between(tmp_path: Path) -> None:
+    rows = [*(step(n) for n in (7, 14, 20)), evaluation(20, 1.0, checkpoint_stall_seconds=1.0)]
+    found = dict(summary([Run(name="run", rows=rows)]))
+    assert found["steps"] == ["20"]
+    assert found["time in steps"] == ["40s"]
+    assert found["checkpoints, share of time"] == ["2.50%"]
+    found = dict(summary([Run(name="run", rows=rows[-1:])]))
+    assert found["tokens"] == ["2k"]
+    assert "checkpoints, share of time" not in found
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    folders = [write(tmp_path / name, [step(1), step(2)]) for name in ("a$\\foo$b", "_<i>")]
+    _, text = made(*folders, "--out", tmp_path / "page.html")
+    assert "a$\\foo$b" in text
+    assert "_&lt;i&gt;" in text

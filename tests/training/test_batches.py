@@ -22,6 +22,14 @@ def test_the_fewest_steps_for_so_much(schedule: BatchSchedule, micro_batches: in
     assert steps == 0 or schedule.before(steps - 1) < micro_batches
 
 
+@given(SCHEDULES, st.integers(1, 60))
+def test_the_rate_is_never_above_its_maximum(schedule: BatchSchedule, warmup: int) -> None:
+    settings = OptimizerSettings(schedule="constant", warmup_steps=warmup)
+    end = position(schedule, 600)
+    rates = [factor(settings, position(schedule, step), end) for step in range(600)]
+    assert max(rates) == 1.0
+
+
 @given(SCHEDULES)
 def test_sizes_grow_to_the_largest(schedule: BatchSchedule) -> None:
     sizes = [schedule.size(step) for step in range(schedule.steps(4 * schedule.warmup) + 900)]

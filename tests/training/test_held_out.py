@@ -67,6 +67,45 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Shard], Token
     return open_shards(folder / "tokens", "held_out"), Tokenizer.load(folder / "tokenizer")
 
 
+def test_middles_are_the_same_in_whatever_documents_their_files_stand(tmp_path: Path) -> None:
+    whole, found = code("one"), []
+    files = [
+        Document(
+            id=f"file {number}",
+            text=whole.text[span.start : span.end],
+            source="made up",
+            spans=(
+                Span(
+                    path=span.path,
+                    language=span.language,
+                    start=0,
+                    body=span.body - span.start,
+                    end=span.end - span.start,
+                ),
+            ),
+        )
+        for number, span in enumerate(whole.spans)
+    ]
+    tokenizer = train_tokenizer([whole.text], TokenizerSettings(vocab_size=300))
+    tokenizer.save(tmp_path / "tokenizer")
+    (tmp_path / "source").write_text("made up")
+    for number, documents in enumerate(([whole], files[::-1])):
+        out = tmp_path / f"tokens-{number}"
+        pack(
+            [tmp_path / "source"],
+            lambda path, split, given=documents: given,  # type: ignore[misc]
+            tmp_path / "tokenizer",
+            TokensSettings(sequence_length=64),
+            out,
+            seed=0,
+        )
+        shards = open_shards(out, "held_out")
+        held_out = held_out_of(shards, tokenizer, tokens=10**6, fim_tokens=150, sequence_length=64)
+        found.append([text.ids.tolist() for text in held_out.texts[held_out.documents :]])
+    assert len(found[0]) >= 2
+    assert found[0] == found[1]
+
+
 def test_every_token_counts_for_the_file_that_it_spells(
     packed: tuple[list[Shard], Tokenizer],
 ) -> None:

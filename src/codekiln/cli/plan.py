@@ -89,7 +89,8 @@ def _rows(found: Estimate, gpus: int, price: float, rate: float) -> list[tuple[s
         ("pipeline waits", f"{found.bubble:.1%}"),
         (
             "speed",
-            f"{human_count(found.tokens_per_second)} tokens/s at {found.mfu:.0%} of the peak",
+            f"{human_count(found.tokens_per_second)} tokens/s at "
+            f"{found.mfu * (1 - found.bubble):.0%} of the peak",
         ),
     ]
     law = found.law

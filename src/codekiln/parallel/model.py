@@ -155,6 +155,9 @@ class ParallelModel:
         config = self.config
         if not isinstance(config, DeepseekV2Config):
             return None
+        sparse = [layer for layer in range(config.num_hidden_layers) if config.is_sparse(layer)]
+        if not sparse:
+            return None
         counts = torch.zeros(config.num_hidden_layers, config.n_routed_experts, dtype=torch.float64)
         for share in self.shares:
             for layer, moe in _experts(share):
@@ -162,7 +165,6 @@ class ParallelModel:
                 counts[layer] = moe.gate.load.cpu()
                 moe.gate.load.zero_()
         summed = np.array(self.meshes.ranks.sums(*counts.flatten().tolist())).reshape(counts.shape)
-        sparse = [layer for layer in range(len(counts)) if config.is_sparse(layer)]
         return summed[sparse]
 
     def whole(self) -> CausalLM | None:

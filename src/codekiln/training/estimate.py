@@ -97,7 +97,8 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
     """Work out a recipe's run.
 
     Args:
-        mfu: share of the GPU's peak that is reached (model FLOPs utilisation).
+        mfu: share of the GPU's peak that is reached while it works (model FLOPs utilisation); a
+            pipeline's waiting comes on top.
 
     Raises:
         RecipeError: a layout that does not fit, see `check_layout`.
@@ -120,7 +121,7 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
         lora=recipe.table(LoraSettings),
     )
     whole = parts(config, work.lora, work.optimizer).all
-    flops = _flops(config, length, work.lora, whole.added)
+    flops = flops_per_token(config, length, work.lora)
     bubble = _bubble(parallel, degrees, training.gradient_accumulation)
     speed = gpus * gpu.peak_flops * mfu * (1 - bubble) / flops
     batches = batch_schedule(recipe, length)
@@ -143,8 +144,8 @@ def estimate(recipe: Recipe, gpus: int, gpu: GPU, mfu: float) -> Estimate:
     )
 
 
-def _flops(config: ModelConfig, length: int, lora: LoraSettings, added: int) -> float:
-    """Of a token: with additions in place of matrices, those get no gradient."""
+def flops_per_token(config: ModelConfig, length: int, lora: LoraSettings) -> float:
+    """Forward and backward: with additions in place of matrices, those get no gradient."""
     if not lora.rank:
         return training_flops(config, length)
     learning = head_parameters(config) if lora.embeddings else 0
@@ -152,7 +153,7 @@ def _flops(config: ModelConfig, length: int, lora: LoraSettings, added: int) -> 
         config,
         length,
         frozen=matrix_parameters(config) - learning,
-        added=added,
+        added=parts(config, lora, "adamw").all.added,
     )
 
 

@@ -9,6 +9,7 @@ counts, with the `<eos>` behind it: a group of its own, no part of the whole.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -170,12 +171,13 @@ def _infillings(
     order: Order,
     groups: _Groups,
 ) -> Iterator[HeldOutText]:
-    """Files in a fixed random order, rearranged, as long as they fit."""
+    """Files that fit, rearranged, in an order by their content: what is chosen, and how it is cut,
+    does not depend on the documents that they stand in."""
     left = limit
-    for choice in np.random.default_rng(CHOICE_SEED).permutation(len(files)).tolist():
-        shard, document, number, file = files[choice]
-        start = 1 if number == 0 else shard.files_in(document)[number - 1].end
-        parts = _parts(shard[document][start : file.end], file, tokenizer, length, choice)
+    for key, file_ids, file in sorted(map(_keyed, files), key=lambda one: one[0]):
+        if min(len(file_ids), length) > left:
+            continue
+        parts = _parts(file_ids, file, tokenizer, length, key)
         if parts is None:
             continue
         prefix, middle, suffix = parts
@@ -183,18 +185,24 @@ def _infillings(
         asked, answer = layout_parts(kept, masked, tokenizer.special, order)
         given = sum(map(len, asked))
         ids = np.array([tokenizer.special.bos, *chain(*asked), *chain(*answer)], dtype=np.int64)
-        if len(ids) > length + 1:
+        if len(ids) > length + 1 or len(ids) > left:
             continue
-        if len(ids) > left:
-            break
         left -= len(ids)
         of_each = np.full(len(ids) - 1, UNCOUNTED, dtype=np.int64)
         of_each[given:] = groups.add(FIM_MIDDLE, len(middle.encode()))
         yield HeldOutText(ids=ids, groups=of_each)
 
 
+def _keyed(place: tuple[Shard, int, int, FilePlace]) -> tuple[str, NDArray[Any], FilePlace]:
+    """(a hash of the content, the ids, the file)."""
+    shard, document, number, file = place
+    start = 1 if number == 0 else shard.files_in(document)[number - 1].end
+    ids = shard[document][start : file.end]
+    return hashlib.blake2b(ids.astype("<i8").tobytes(), digest_size=16).hexdigest(), ids, file
+
+
 def _parts(
-    ids: NDArray[Any], file: FilePlace, tokenizer: Tokenizer, length: int, number: int
+    ids: NDArray[Any], file: FilePlace, tokenizer: Tokenizer, length: int, key: str
 ) -> tuple[str, str, str] | None:
     """A file, or its beginning, cut at characters; None where there is nothing to cut."""
     room = length - control_tokens(1) - SLACK_TOKENS
@@ -205,5 +213,5 @@ def _parts(
     text = body.decode("utf-8", "ignore")  # the last character may be cut
     if not text:
         return None
-    first, second = Draw.of(CHOICE_SEED, "held out", number).cuts(len(text))
+    first, second = Draw.of(CHOICE_SEED, key, 0).cuts(len(text))
     return header.decode("utf-8", "ignore") + text[:first], text[first:second], text[second:]

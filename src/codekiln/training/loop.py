@@ -27,6 +27,7 @@ from codekiln.corpus.settings import CorpusSettings
 from codekiln.errors import CheckpointError, UserError
 from codekiln.generation.style import PromptStyle
 from codekiln.log import Progress, human_count, logger, quiet_unless
+from codekiln.models.causal import CausalLM
 from codekiln.models.lora_settings import LoraSettings
 from codekiln.models.weights import refuse_foreign, save_model
 from codekiln.parallel.settings import ParallelSettings
@@ -57,6 +58,7 @@ from codekiln.training.spikes import Recent
 from codekiln.training.step import Stepper, StepResult
 from codekiln.training.watch import StepTimes, Watch, speed_of
 
+ROOM = 0.8  # of a GPU's free memory, for a model beside training's: its cache needs some, too
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -235,6 +237,7 @@ class _Run:
             self.ranks,
             self.plan.dtype,
             round(tokens),
+            self.recipe.table(LoraSettings),
         )
         self.watch.begin(self.state.step, speed)
         model: dict[str, Any] = {"config": self.stepper.model.config.to_hf("float32")}
@@ -358,7 +361,8 @@ class _Run:
             self.loss = result.loss_nats_per_token
             if result.spike:
                 logger.warning("step %d is a spike: %s", state.step, _figures(result))
-        if result.skipped or result.spike or state.step % self.settings.log_every == 0:
+        due = state.step % self.settings.log_every == 0 or state.step == self.plan.total_steps
+        if result.skipped or result.spike or due:
             load = self.stepper.model.expert_load()
             self.watch.step(state, result, rate, self.ranks.device, load)
 
@@ -410,7 +414,7 @@ class _Run:
                 total_steps=self.plan.total_steps,
                 tokens=self.state.tokens,
                 directory=self.directory,
-                model=model.to(self.ranks.device).eval(),
+                model=_near(model, self.ranks.device).eval(),
                 held_out=self.held_out,
             )
             for callback in self.callbacks:
@@ -469,6 +473,14 @@ def _bits(held_out: HeldOutLoss) -> str:
     line = f"{held_out.bits_per_byte:.3f} bits per byte on held-out text"
     kinds = [f"{name} {part.bits_per_byte:.3f}" for name, part in held_out.by_kind.items()]
     return f"{line} ({', '.join(kinds)})" if len(kinds) > 1 else line
+
+
+def _near(model: CausalLM, device: torch.device) -> CausalLM:
+    """On the device if it has room; a model that several ranks share may be larger than one."""
+    if device.type != "cuda" or next(model.parameters()).device == device:
+        return model
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    return model.to(device) if size < ROOM * torch.cuda.mem_get_info(device)[0] else model
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def factor(settings: OptimizerSettings, step: float, total_steps: float) -> floa
     """The learning rate of one step as a share of the largest."""
     warmup = warmup_steps(settings, total_steps)
     if step < warmup:
-        return (step + 1) / warmup
+        return min((step + 1) / warmup, 1.0)  # steps of growing batches are no whole numbers
     if settings.schedule == "three_stage":
         return _three_stage(settings, step, total_steps)
     if settings.schedule == "warmup_stable_decay":

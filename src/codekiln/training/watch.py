@@ -17,9 +17,10 @@ import torch
 
 from codekiln.log import MetricsFile
 from codekiln.models.config import ModelConfig
-from codekiln.models.flops import training_flops
+from codekiln.models.lora_settings import LoraSettings
 from codekiln.parallel.world import Ranks
 from codekiln.training.checkpoint import TrainingState
+from codekiln.training.estimate import flops_per_token
 from codekiln.training.expert_load import Counts, figures, shares
 from codekiln.training.hardware import recognised
 from codekiln.training.step import StepResult
@@ -45,14 +46,19 @@ class Speed:
 
 
 def speed_of(
-    config: ModelConfig, sequence_length: int, ranks: Ranks, dtype: str, total_tokens: int
+    config: ModelConfig,
+    sequence_length: int,
+    ranks: Ranks,
+    dtype: str,
+    total_tokens: int,
+    lora: LoraSettings,
 ) -> Speed:
     """A run's; the peak is known of GPUs that `hardware.py` has, for bfloat16."""
     known = None
     if ranks.device.type == "cuda" and dtype == "bfloat16":
         known = recognised(torch.cuda.get_device_name(ranks.device))
     return Speed(
-        flops_per_token=training_flops(config, sequence_length),
+        flops_per_token=flops_per_token(config, sequence_length, lora),
         peak_flops=known.peak_flops * ranks.size if known else None,
         total_tokens=total_tokens,
     )

@@ -6,8 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from codekiln.cli.experiment.command import RESULTS
+from codekiln.cli.experiment.command import RESULTS, table
 from codekiln.cli.experiment.settings import ExperimentSettings
 from codekiln.cli.experiment.statistics import difference, interval
 from codekiln.cli.main import main
@@ -109,6 +110,23 @@ def test_an_experiment_goes_on_and_prints_its_table(
     again = capsys.readouterr().out
     assert json.loads(again[again.index("{\n") :]) == results
     assert (tmp_path / "out" / "half" / "seed-0" / "metrics.jsonl").read_text() == steps
+
+
+def test_a_table_with_gaps_pairs_what_is_there() -> None:
+    results = {
+        "none [0]": {0: {"bits_per_byte": 2.0}, 1: {"bits_per_byte": 3.0}, 2: {}},
+        "half": {
+            0: {"bits_per_byte": 2.0, "fim_middle_bits_per_byte": 1.0},
+            2: {"bits_per_byte": 9.0},
+            1: {"bits_per_byte": 3.0},
+        },
+    }
+    console = Console(record=True, width=200)
+    console.print(table(results, "gaps"))
+    shown = console.export_text()
+    assert "none [0]" in shown
+    assert "+0.0000 ± 0.0000" in shown  # seeds 0 and 1
+    assert "1.0000 ± inf" in shown
 
 
 def test_an_experiment_without_variants_is_refused(tmp_path: Path) -> None:

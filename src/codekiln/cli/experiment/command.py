@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -103,39 +103,46 @@ def _run(recipe: Recipe, directory: Path, asked: Path, problems: int) -> dict[st
         seed=0,
     )
     rows = MetricsFile(directory / "metrics.jsonl").rows()
-    last = [row for row in rows if "held_out_bits_per_byte" in row][-1]
     found = {name: value for name, value in score.scores.items() if name in METRICS}
-    if middle := last["held_out_by_kind"].get("fim_middle"):  # not without infilling (FIM rate 0)
-        found["fim_middle_bits_per_byte"] = middle["bits_per_byte"]
-    return {"bits_per_byte": last["held_out_bits_per_byte"], **found}
+    evaluations = [row for row in rows if row.get("held_out_bits_per_byte") is not None]
+    for row in evaluations[-1:]:  # none with training.evaluate_tokens = 0
+        found["bits_per_byte"] = row["held_out_bits_per_byte"]
+        if middle := row["held_out_by_kind"].get("fim_middle"):  # not with FIM rate 0
+            found["fim_middle_bits_per_byte"] = middle["bits_per_byte"]
+    return found
 
 
 def table(results: Mapping[str, Mapping[int, Mapping[str, float]]], title: str) -> Table:
     """A row for each variant and measure, held against the first variant."""
+    from rich.markup import escape
     from rich.table import Table
 
     names = list(results)
-    made = Table("measure", "variant", "mean", f"against {names[0]}", "resolved", title=title)
+    against = f"against {escape(names[0])}"
+    made = Table("measure", "variant", "mean", against, "resolved", title=escape(title))
     for metric, described in METRICS.items():
         first = _values(results[names[0]], metric)
-        measured = [name for name in names if _values(results[name], metric)]
-        for name in measured:
-            label = described if name == names[0] else ""
-            made.add_row(label, name, *_cells(results[name], metric, first))
+        label = described
+        for name in names:
+            values = _values(results[name], metric)
+            if values:
+                other = first if name != names[0] else {}
+                made.add_row(label, escape(name), *_cells(values, other))
+                label = ""
     return made
 
 
-def _values(runs: Mapping[int, Mapping[str, float]], metric: str) -> list[float]:
-    return [run[metric] for _, run in sorted(runs.items()) if metric in run]
+def _values(runs: Mapping[int, Mapping[str, float]], metric: str) -> dict[int, float]:
+    """Seed -> value, where there is one."""
+    return {seed: run[metric] for seed, run in sorted(runs.items()) if metric in run}
 
 
-def _cells(
-    runs: Mapping[int, Mapping[str, float]], metric: str, first: Sequence[float]
-) -> tuple[str, str, str]:
-    values: Any = _values(runs, metric)
-    mean, half = interval(values)
+def _cells(values: Mapping[int, float], others: Mapping[int, float]) -> tuple[str, str, str]:
+    """Mean; the difference over seeds that both have, and whether it is resolved."""
+    mean, half = interval(list(values.values()))
     shown = f"{mean:.4f} ± {half:.4f}"
-    if values == first:
+    seeds = [seed for seed in values if seed in others]
+    if not seeds:
         return shown, "", ""
-    gap, width, resolved = difference(values, first)
+    gap, width, resolved = difference([values[s] for s in seeds], [others[s] for s in seeds])
     return shown, f"{gap:+.4f} ± {width:.4f}", "yes" if resolved else "no: within chance"

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 # two-sided 95% of Student's t by degrees of freedom; beyond, the normal distribution's
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179)
-_NORMAL = 2.1
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+_NORMAL = 1.96
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -33,16 +33,17 @@ def training(run: Run) -> dict[str, Any]:
     losses = run.curve("loss_nats_per_token")[1]
     stalls = run.curve("checkpoint_stall_seconds")[1]
     rates = run.curve("tokens_per_second")[1]
-    every = _every(steps)
+    done = max((row["step"] for row in run.rows), default=0)
+    seconds_in_all = seconds * (done / len(steps) if steps else 0.0)  # training.log_every
     return {
-        "steps": steps[-1]["step"] if steps else 0,
+        "steps": done,
         "total_steps": run.plan.get("total_steps"),
-        "tokens": steps[-1]["tokens"] if steps else 0,
-        "seconds": seconds * every,
+        "tokens": max((row.get("tokens", 0) for row in run.rows), default=0),
+        "seconds": seconds_in_all,
         "tokens_per_second": median(rates) if rates else 0.0,
         "mfu": _median(run.curve("mfu")[1]),
-        "loader_share": sum(row["loader_seconds"] for row in steps) / max(seconds, 1e-9),
-        "stall_share": sum(stalls) / max(seconds * every, 1e-9),
+        "loader_share": _share(sum(row["loader_seconds"] for row in steps), seconds),
+        "stall_share": _share(sum(stalls), seconds_in_all),
         "memory_bytes": max((row["memory_peak_bytes"] for row in steps), default=0),
         "loss": fmean(losses[-max(1, len(losses) // TAIL) :]) if losses else None,
         "first_bits": bits[0] if bits else None,
@@ -68,9 +69,8 @@ def lead(run: Run) -> list[str]:
     return words
 
 
-def _every(steps: Sequence[Mapping[str, Any]]) -> float:
-    """Steps for each row (training.log_every): what a row's seconds stand for."""
-    return steps[-1]["step"] / len(steps) if steps else 1.0
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
 
 
 def summary(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
@@ -86,8 +86,8 @@ def summary(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         ("held-out bits per byte", [_number(one["last_bits"], "{:.4f}") for one in found]),
         ("of FIM middles", [_number(one["middle_bits"], "{:.4f}") for one in found]),
         ("largest memory", [f"{human_count(one['memory_bytes'])}B" for one in found]),
-        ("loader, share of a step", [f"{one['loader_share']:.2%}" for one in found]),
-        ("checkpoints, share of time", [f"{one['stall_share']:.2%}" for one in found]),
+        ("loader, share of a step", [_number(one["loader_share"], "{:.2%}") for one in found]),
+        ("checkpoints, share of time", [_number(one["stall_share"], "{:.2%}") for one in found]),
         ("spikes; steps skipped", [f"{one['spiked']}; {one['skipped']}" for one in found]),
     ]
     lines += [

@@ -36,18 +36,18 @@ def line_plot(
         figure = Figure(figsize=(6.4, 2.8), layout="constrained")
         axes = figure.subplots()
         styles = cycle(product(LINES, COLOURS))
-        for (name, (xs, ys)), (line, colour) in zip(series.items(), styles, strict=False):
+        for (xs, ys), (line, colour) in zip(series.values(), styles, strict=False):
             marker = "o" if len(xs) < 15 else None
             looks: Any = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
-            axes.plot(xs, ys, label=name, linewidth=1.6, **looks)
-        _style(axes, x, y, legend=len(series) > 1)
+            axes.plot(xs, ys, linewidth=1.6, **looks)
+        _style(axes, x, y, legend=list(series) if len(series) > 1 else [])
         page = io.StringIO()
         figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
     text = page.getvalue()
     return text[text.index("<svg") :]
 
 
-def _style(axes: Any, x: str, y: str, *, legend: bool) -> None:
+def _style(axes: Any, x: str, y: str, *, legend: Sequence[str]) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human_count(value)))
@@ -59,4 +59,5 @@ def _style(axes: Any, x: str, y: str, *, legend: bool) -> None:
         spine.set_visible(side in {"left", "bottom"})
         spine.set_color(INK)
     if legend:
-        axes.legend(frameon=False, labelcolor=INK)
+        for text in axes.legend(axes.lines, legend, frameon=False, labelcolor=INK).get_texts():
+            text.set_parse_math(False)  # a folder may be called $x$

@@ -60,7 +60,7 @@ class Run:
             name=name or folder.resolve().name,
             rows=list(MetricsFile(folder / METRICS).rows()),
             settings=dict(_flat(values)),
-            plan=_read(folder / "checkpoints" / "plan.json") or {},
+            plan=(_read(folder / "checkpoints" / "plan.json") or {}).get("plan", {}),
             corpus=_read(folder / "corpus" / "report.json"),
             tokens=_read(folder / "tokens" / REPORT_FILE),
             model=_read(folder / "model" / "config.json"),
