@@ -19,6 +19,10 @@ from codekiln.evaluation.rows import text_field
 from codekiln.sandbox.limits import Limits
 from codekiln.types import Problem
 
+# a thousand tests each; one of MBPP+'s reference solutions needs over a gigabyte
+LIMITS = Limits(cpu_seconds=60, wall_seconds=90, memory_bytes=4 * 2**30)
+# the test of HumanEval/32 as it is written there calls the answer the wrong way round
+_WRONG, _RIGHT = "_poly(*candidate(*inp), inp)", "_poly(*inp, candidate(*inp))"
 _NUMPY = "import numpy as np\n"
 _ALLCLOSE = """class np:
     class ndarray:
@@ -48,7 +52,7 @@ class HumanEvalPlus(HumanEval):
         "HumanEvalPlus-OriginFmt.jsonl",
     )
     folder: ClassVar[str] = "humaneval-plus"
-    limits: ClassVar[Limits] = Limits(cpu_seconds=20, wall_seconds=30)  # a thousand tests each
+    limits: ClassVar[Limits] = LIMITS
 
     def _with_tests(self, place: str, row: dict[str, Any], entry: str, tests: str) -> Problem:
         return super()._with_tests(place, row, entry, _without_numpy(place, tests))
@@ -61,7 +65,7 @@ class MBPPPlus(HumanEval):
     stop: ClassVar[tuple[str, ...]] = ('\n"""', "\nassert", "\nprint", "\n#", "\nif __name__")
     files: ClassVar[tuple[str, ...]] = ("MbppPlus-OriginFmt.jsonl.gz", "MbppPlus-OriginFmt.jsonl")
     folder: ClassVar[str] = "mbpp-plus"
-    limits: ClassVar[Limits] = Limits(cpu_seconds=20, wall_seconds=30)
+    limits: ClassVar[Limits] = LIMITS
 
     def problems(self, data: Path) -> list[Problem]:
         """The problems in `data`, as of `HumanEval.problems`.
@@ -89,7 +93,7 @@ class MBPPPlus(HumanEval):
 
 
 def _without_numpy(place: str, tests: str) -> str:
-    found = tests.replace(_NUMPY, _ALLCLOSE)
+    found = tests.replace(_NUMPY, _ALLCLOSE).replace(_WRONG, _RIGHT)
     used = found.replace("np.allclose", "").replace("np.ndarray", "").replace("np.float", "")
     if "np." in used.split("inputs =")[0]:
         raise BenchmarkError(place, got="tests that need more of numpy", wanted="np.allclose alone")
