@@ -127,10 +127,10 @@ def test_all_published_lines_by_the_truth_and_by_a_wrong_line():
 @pytest.mark.parametrize(
     ("benchmark", "count", "every"),
     [
-        (SingleLine(), 1033, 7),
-        (MultiLine(), 5815, 60),
-        (RandomSpan(), 1640, 12),
-        (RandomSpanLight(), 164, 2),
+        (SingleLine(), 1033, 30),
+        (MultiLine(), 5815, 180),
+        (RandomSpan(), 1640, 50),
+        (RandomSpanLight(), 164, 6),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )

@@ -107,8 +107,13 @@ def test_rules_are_chosen_by_name():
 @pytest.mark.parametrize(("profile", "failed"), [("strict", []), ("paper", [NEEDS_SETUP])])
 def test_the_reference_solutions_pass(profile, failed):
     benchmark = MBPP(profile)
-    problems = benchmark.problems(SHARED)
+    problems = [p for p in benchmark.problems(SHARED) if _due(p.id)]
     samples = [Sample(problem_id=p.id, sample=0, text=p.reference) for p in problems]
     result = score(benchmark, problems, samples)
     assert [row["id"] for row in result.problems if row["status"] != "passed"] == failed
-    assert result.scores["pass@1"] == (500 - len(failed)) / 500
+    assert result.scores["pass@1"] == (len(problems) - len(failed)) / len(problems)
+
+
+def _due(name):
+    """A sixth, and the task that the two rules differ in: all take a minute."""
+    return int(name.split("/")[1]) % 6 == 0 or name == NEEDS_SETUP
