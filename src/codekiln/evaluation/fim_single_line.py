@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from codekiln.errors import BenchmarkError
 from codekiln.evaluation.humaneval import find_file
+from codekiln.evaluation.humaneval_infilling import infilling_prompt
 from codekiln.evaluation.metrics import edit_similarity, interval
 from codekiln.evaluation.rows import text_field
 from codekiln.evaluation.score import Score
@@ -79,17 +80,7 @@ class FimSingleLine:
         self, tokenizer: Tokenizer, problem: Problem, max_tokens: int, fim_order: Order
     ) -> Prompt:
         """Infilling without a path: the set names no files."""
-        from codekiln.generation.infill import build_prompt
-
-        return build_prompt(
-            tokenizer,
-            prefix=problem.prompt,
-            suffix=problem.suffix,
-            language=problem.language,
-            max_tokens=max_tokens,
-            order=fim_order,
-            mode="infill",
-        )
+        return infilling_prompt(tokenizer, problem, max_tokens, fim_order)
 
     def score(
         self, problems: Sequence[Problem], completions: Sequence[Completion], *, unsafe: bool

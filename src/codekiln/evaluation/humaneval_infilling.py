@@ -22,6 +22,23 @@ if TYPE_CHECKING:
     from codekiln.tokens.fim import Order
 
 
+def infilling_prompt(
+    tokenizer: Tokenizer, problem: Problem, max_tokens: int, fim_order: Order
+) -> Prompt:
+    """A problem's prefix and suffix in the layout of training, without a path."""
+    from codekiln.generation.infill import build_prompt
+
+    return build_prompt(
+        tokenizer,
+        prefix=problem.prompt,
+        suffix=problem.suffix,
+        language=problem.language,
+        max_tokens=max_tokens,
+        order=fim_order,
+        mode="infill",
+    )
+
+
 class SingleLine(HumanEval):
     """One line of each, with its indentation and newline."""
 
@@ -37,17 +54,7 @@ class SingleLine(HumanEval):
         self, tokenizer: Tokenizer, problem: Problem, max_tokens: int, fim_order: Order
     ) -> Prompt:
         """What stands before and behind; no path."""
-        from codekiln.generation.infill import build_prompt
-
-        return build_prompt(
-            tokenizer,
-            prefix=problem.prompt,
-            suffix=problem.suffix,
-            language="python",
-            max_tokens=max_tokens,
-            order=fim_order,
-            mode="infill",
-        )
+        return infilling_prompt(tokenizer, problem, max_tokens, fim_order)
 
     def program(self, problem: Problem, sample: Sample) -> str:
         """The solution with what was written in its place, then the tests."""
